@@ -142,8 +142,9 @@ fn read(file: &File, found: &Metadata, path: &Path) -> io::Result<Vec<u8>> {
     if !found.is_file() {
         return Err(not_regular(path));
     }
-    let mut bytes = buffer_for(found.len())?;
-    read_to_end(file, &mut bytes).map_err(|error| named(&error, "read", path))?;
+    let unreadable = |error: io::Error| named(&error, "read", path);
+    let mut bytes = buffer_for(found.len()).map_err(unreadable)?;
+    read_to_end(file, &mut bytes).map_err(unreadable)?;
     Ok(bytes)
 }
 
@@ -170,7 +171,7 @@ pub fn buffer_for(size: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn is_null_device(found: &Metadata) -> bool {
+pub(super) fn is_null_device(found: &Metadata) -> bool {
     let device = found.rdev();
     let numbers = (rustix::fs::major(device), rustix::fs::minor(device));
     found.file_type().is_char_device() && numbers == NULL_DEVICE

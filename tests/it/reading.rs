@@ -202,3 +202,44 @@ fn a_daemon_that_is_stopped_reads_no_further() {
         wait_until("another reads", || reading.is_read_by(reader.0.id(), 1));
     }
 }
+
+/// Files that are held in memory as a whole.
+#[test]
+fn giant_files_that_options_and_commands_name_are_refused_by_limits_that_the_errors_name() {
+    let (dir, home) = (tempfile::tempdir().expect("a directory"), Home::new());
+    giant(&dir.path().join("giant"));
+    let refused = |arguments: &[&str], header: &str, expected: &str| {
+        let mut relto = Command::new(env!("CARGO_BIN_EXE_relto"));
+        home.apply(&mut relto);
+        relto.current_dir(dir.path()).args(arguments);
+        relto.env("RELTO_REMOTE_EXECUTOR", "grpc://127.0.0.1:1");
+        relto.env("RELTO_REMOTE_HEADER", header);
+        let output = relto.output().expect("relto starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(matches!(output.status.code(), Some(1 | 2)), "{said}");
+        assert!(said.contains(expected) && said.contains("hint: "), "{said}");
+    };
+    let key = "x-key=value";
+    refused(
+        &["index", "show", "giant"],
+        key,
+        "giant` is longer than 1 GiB",
+    );
+    refused(
+        &["index", "show", "/dev/zero"],
+        key,
+        "zero` is longer than 1 GiB",
+    );
+    let too_long = "giant` is longer than 64 KiB";
+    refused(&["config"], "x-key=@giant", too_long);
+    refused(
+        &["cc", "clang", "-c", "-x", "ir", "a.o", "-fthinlto-index=b"],
+        "x-key=@giant",
+        too_long,
+    );
+    refused(
+        &["config"],
+        "x-key=@/dev/zero",
+        "zero` is longer than 64 KiB",
+    );
+}

@@ -15,6 +15,7 @@ use super::inputs::{Library, Piece};
 use super::kind::FileKind;
 use super::natives::Native;
 use super::{Flavour, Jobs, LinkPlan, Refusal, base, in_parallel, roots, text};
+use crate::fs::read_regular;
 
 mod asked;
 mod debug_map;
@@ -215,7 +216,7 @@ impl<'a> FreshObject<'a> {
         library: Option<&'a str>,
         theirs: Vec<String>,
     ) -> Result<Self, Refusal> {
-        let bytes = fs::read(path).map_err(|error| Refusal::unreadable(path, &error))?;
+        let bytes = read_regular(path).map_err(|error| Refusal::unreadable(path, &error))?;
         Ok(Self {
             task,
             path,
