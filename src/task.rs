@@ -13,12 +13,28 @@ use std::task::{Context, Poll};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinError, JoinHandle};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument as _;
 
-/// A running task; dropping it aborts the task at its next await point.
+use crate::fs::{cancellable, cancelled_by};
+
+/// A running task; dropping it aborts the task at its next await point, or where it reads a file.
 #[derive(Debug)]
 #[must_use = "dropping the handle ends the task"]
-pub struct Task<T>(JoinHandle<T>);
+pub struct Task<T> {
+    handle: JoinHandle<T>,
+    /// Of a blocking task.
+    _reading: Option<DropGuard>,
+}
+
+impl<T> From<JoinHandle<T>> for Task<T> {
+    fn from(handle: JoinHandle<T>) -> Self {
+        Self {
+            handle,
+            _reading: None,
+        }
+    }
+}
 
 /// Starts `future` on the current runtime, in the caller's tracing span.
 #[expect(
@@ -26,18 +42,23 @@ pub struct Task<T>(JoinHandle<T>);
     reason = "this is the place that owns what it spawns"
 )]
 pub fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> Task<T> {
-    Task(tokio::spawn(future.in_current_span()))
+    tokio::spawn(future.in_current_span()).into()
 }
 
-/// Runs a blocking closure on tokio's blocking threads. It cannot be aborted, so it must be short
-/// or look for its own reasons to stop.
+/// Runs a blocking closure on tokio's blocking threads. It can be aborted only where it reads files,
+/// so it must otherwise be short or look for its own reasons to stop.
 #[expect(
     clippy::disallowed_methods,
     reason = "this is the place that owns what it spawns"
 )]
 pub fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Task<T> {
     let span = tracing::Span::current();
-    Task(tokio::task::spawn_blocking(move || span.in_scope(work)))
+    let reading = CancellationToken::new();
+    let token = reading.clone();
+    Task {
+        handle: tokio::task::spawn_blocking(move || span.in_scope(|| cancellable(&token, work))),
+        _reading: Some(reading.drop_guard()),
+    }
 }
 
 /// A runtime with threads of its own, for work that may keep a thread busy for seconds without an
@@ -63,7 +84,7 @@ impl DetachedRuntime {
     ) -> Task<T> {
         let handle = self.0.as_ref().map(Runtime::handle);
         let handle = handle.expect("it is there until it is dropped");
-        Task(handle.spawn(future.in_current_span()))
+        handle.spawn(future.in_current_span()).into()
     }
 }
 
@@ -81,7 +102,7 @@ impl<T> Future for Task<T> {
     /// Resolves to the task's result. A panic inside the task continues in the caller: a bug must
     /// not look like a failed job.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        Pin::new(&mut self.0)
+        Pin::new(&mut self.handle)
             .poll(context)
             .map(|joined| match joined {
                 Ok(value) => value,
@@ -101,7 +122,7 @@ fn resume<T>(error: JoinError) -> T {
 
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
-        self.0.abort();
+        self.handle.abort();
     }
 }
 
@@ -138,8 +159,13 @@ fn on_threads<'a, T: Sync, R: Send>(
             }
         }
     };
+    let cancel = cancelled_by();
+    let shared = || match &cancel {
+        Some(cancel) => cancellable(cancel, share),
+        None => share(),
+    };
     let mut all = std::thread::scope(|scope| {
-        let start = |_| std::thread::Builder::new().spawn_scoped(scope, share).ok();
+        let start = |_| std::thread::Builder::new().spawn_scoped(scope, shared).ok();
         let others: Vec<_> = (1..threads).filter_map(start).collect();
         let mut all = share();
         for other in others {
@@ -157,6 +183,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::fs::check_cancelled;
 
     #[test]
     fn as_many_items_are_worked_on_at_once_as_there_are_threads_and_all_come_back_in_order() {
@@ -174,5 +201,31 @@ mod tests {
         let expected = [11, 21, 31, 41].map(|item| (item, false));
         assert_eq!(made, expected);
         assert_eq!(in_parallel(&[0; 0], |item| *item), [0; 0]);
+    }
+
+    #[test]
+    fn what_cancels_the_reading_of_a_thread_cancels_that_of_its_helpers() {
+        let (cancel, all) = (CancellationToken::new(), std::sync::Barrier::new(3));
+        cancel.cancel();
+        let read = |_: &u8| {
+            all.wait();
+            check_cancelled().is_ok()
+        };
+        let read = cancellable(&cancel, || on_threads(3, &[0; 3], &read));
+        assert_eq!(read, [false; 3]);
+    }
+
+    #[tokio::test]
+    async fn a_blocking_task_that_nobody_waits_for_reads_no_further() {
+        let (sender, read) = std::sync::mpsc::channel();
+        let task = spawn_blocking(move || {
+            while check_cancelled().is_ok() {
+                std::thread::yield_now();
+            }
+            sender.send(()).expect("waited for");
+        });
+        drop(task);
+        // One that had not begun never does.
+        let _ = read.recv();
     }
 }

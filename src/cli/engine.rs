@@ -4,7 +4,9 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::engine_error::EngineError;
@@ -18,6 +20,9 @@ use crate::launcher;
 use crate::link::{self, Engine, LinkFailure, RecordOptions};
 use crate::process::{Finished, Jobserver, Parent, Watch};
 use crate::rlimit::open_files;
+
+/// How long a cancelled link may take to end. What it leaves then dies with this process.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs all jobs of `file`.
 pub(super) fn run_jobs(
@@ -47,11 +52,16 @@ pub(super) fn run_jobs(
         Caller::Linker => runtime()?,
         Caller::Launcher => small_runtime()?,
     };
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let (mut watch, objects) = (watch(file.caller)?, objects(&file));
         let ended = linked(file, options, events, &mut watch).await;
         settled(ended, &objects, &watch)
-    })
+    });
+    if matches!(ended, Err(EngineError::Interrupted(_))) {
+        // A thread may wait for a network file system.
+        runtime.shutdown_background();
+    }
+    ended
 }
 
 /// Runs a backend that no job describes, and checks its object.
@@ -134,8 +144,9 @@ async fn linked(
     };
     cancel.cancel();
     // How it went no longer counts: the linker has removed its files.
-    let (_, epilogue) = linking.await;
-    epilogue.write();
+    if let Ok((_, epilogue)) = timeout(CANCEL_TIMEOUT, linking).await {
+        epilogue.write();
+    }
     Err(EngineError::Interrupted(interruption))
 }
 

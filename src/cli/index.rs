@@ -10,7 +10,6 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use fs_err as fs;
 use serde_json::{Value, json};
 
 use super::arguments::{IndexAction, IndexFormat, IndexLook};
@@ -18,7 +17,11 @@ use super::{CommandError, output};
 use crate::action::guard::{Unsound, check_modules};
 use crate::digest::hex;
 use crate::error::{ExitCode, Hinted, with_causes};
+use crate::fs::read_at_most;
 use crate::thinlto::{Index, IndexError, ModuleEntry, ModuleHash};
+
+/// Bytes of an index; those of the largest programs have some MiB.
+const LARGEST_INDEX: u64 = 1 << 30;
 
 /// A list of imports that cannot be told from the module itself.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +76,8 @@ pub(super) fn run(look: &IndexLook) -> Result<ExitCode, CommandError> {
     }
     let name = look.file.display().to_string();
     let failed = |error: NotAnIndex| Box::new(error) as CommandError;
-    let bytes = fs::read(&look.file).map_err(|error| failed(NotAnIndex::Unreadable(error)))?;
+    let bytes = read_at_most(&look.file, LARGEST_INDEX);
+    let bytes = bytes.map_err(|error| failed(NotAnIndex::Unreadable(error)))?;
     let index = Index::parse(&bytes).map_err(|source| {
         let name = name.clone();
         failed(NotAnIndex::Unsound { name, source })

@@ -73,7 +73,7 @@ impl Respondent<'_> {
     }
 
     fn run(&self, spec: &ProcessSpec) -> Result<Output, ProcessError> {
-        run_blocking(&self.request.relto, spec, &self.request.cancel)
+        run_blocking(&self.request.relto, spec)
     }
 
     fn question(&self, words: &[String]) -> Vec<OsString> {

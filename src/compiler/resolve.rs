@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokio_util::sync::CancellationToken;
 
 use super::ask::Respondent;
 use super::error::CompilerError;
@@ -56,8 +55,6 @@ pub struct CompilerRequest<'a> {
     pub secret_dir: Option<&'a Path>,
     /// The helper that confines the compiler when it is asked.
     pub relto: Relto,
-    /// Ends the questions to the compiler, which may not answer.
-    pub cancel: CancellationToken,
 }
 
 impl<'a> CompilerRequest<'a> {

@@ -8,7 +8,8 @@ use super::covered::{CoveredFile, FileKind, named_paths};
 use super::environment::Environment;
 use super::source::ConfigEntry;
 use crate::digest::{Digest, DigestFunction};
-use crate::fs::open_regular;
+use crate::fs::read_regular_at_most;
+use crate::reapi::limits::LARGEST_TLS_FILE;
 
 const OPTION: &str = "tls_certificate";
 
@@ -54,6 +55,6 @@ fn digest(path: &Path) -> Option<Digest> {
     if is_there(path) && is_there(&real) {
         return None;
     }
-    let content = open_regular(&real).and_then(|file| DigestFunction::Sha256.digest_reader(file));
-    Some(content.unwrap_or_else(|_| DigestFunction::Sha256.digest(b"")))
+    let content = read_regular_at_most(&real, LARGEST_TLS_FILE).unwrap_or_default();
+    Some(DigestFunction::Sha256.digest(&content))
 }

@@ -28,6 +28,9 @@ use crate::task::{Task, spawn};
 /// How long idle threads for file access are kept.
 const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(5);
 
+/// How long threads may take that read files for nobody.
+const LAST_READS: Duration = Duration::from_secs(1);
+
 /// Pause before the next attempt to accept a caller when there is no descriptor for it.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -58,10 +61,13 @@ pub fn serve(config: DaemonConfig) -> io::Result<()> {
         .enable_all()
         .thread_keep_alive(THREAD_KEEP_ALIVE)
         .build()?;
-    runtime.block_on(async {
+    let lived = runtime.block_on(async {
         let daemon = Arc::new(Daemon::new(config, lock)?);
         daemon.live().await
-    })
+    });
+    // All callers are served. A thread may still wait for a network file system.
+    runtime.shutdown_timeout(LAST_READS);
+    lived
 }
 
 /// Closes all inherited descriptors but the lock, on stdin, and the log: an open pipe would keep

@@ -9,6 +9,7 @@ use std::process::Command;
 use fs_err as fs;
 
 use super::Finding;
+use crate::fs::read_regular;
 use crate::job::{Caller, Job, JobFile};
 use crate::thinlto::Index;
 
@@ -77,8 +78,8 @@ impl Trial {
 
     /// Whether the job's object is the one that the compiler writes in place.
     pub(super) fn compare(&self) -> Finding {
-        let object = fs::read(self.file.jobs[0].object());
-        match (object, fs::read(&self.in_place)) {
+        let object = read_regular(self.file.jobs[0].object());
+        match (object, read_regular(&self.in_place)) {
             (Ok(object), Ok(in_place)) if object == in_place => Finding::good(
                 "its object is bit-identical to the one that the compiler writes in place",
             ),
@@ -102,7 +103,7 @@ fn inputs(module: &str, index: &str) -> Result<Vec<String>, Finding> {
             "lld and clang must be of one release, 21 to 24",
         )
     };
-    let shard = fs::read(index).map_err(|error| unreadable(error.to_string()))?;
+    let shard = read_regular(index).map_err(|error| unreadable(error.to_string()))?;
     let parsed = Index::parse(&shard).map_err(|error| unreadable(error.to_string()))?;
     let modules = parsed.modules().iter();
     let names = modules.map(|entry| String::from_utf8_lossy(&entry.path).into_owned());

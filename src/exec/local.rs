@@ -202,7 +202,7 @@ impl LocalExecutor {
         let toolchain = Arc::clone(&self.config.toolchain);
         let hash_cache = Arc::clone(&self.config.hash_cache);
         // Files of some media are read again.
-        let changed = spawn_blocking(move || {
+        let looking = spawn_blocking(move || {
             let inputs = inputs
                 .iter()
                 .map(|(host, facts)| (&**host, &facts.identity));
@@ -211,8 +211,12 @@ impl LocalExecutor {
                 .chain(tools.map(|file| (file.host.as_path(), &file.identity)))
                 .find(|(host, identity)| !hash_cache.unchanged(host, identity))
                 .map(|(host, _)| host.to_owned())
-        })
-        .await;
+        });
+        let changed = tokio::select! {
+            biased;
+            () = self.config.cancel.cancelled() => return false,
+            changed = looking => changed,
+        };
         if let Some(path) = &changed {
             self.changed.call_once(|| self.warn_of_change(path));
         }

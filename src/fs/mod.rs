@@ -1,8 +1,10 @@
 //! Files: written whole or not at all, read only if they are regular, private where they are ours.
 
+mod cancel;
 mod file_id;
 mod host_name;
 mod kept;
+mod limited;
 mod medium;
 mod null_device;
 mod open_files;
@@ -18,9 +20,11 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+pub use cancel::{Cancellable, cancellable, cancelled_by, check_cancelled, read_to_end};
 pub use file_id::FileId;
 pub use host_name::host_name;
 pub use kept::keep_file_for;
+pub use limited::{read_at_most, read_regular_at_most};
 pub use medium::{Medium, is_remote, unstamped_name};
 pub use null_device::null_device;
 pub use own_dir::{OwnDir, modified};

@@ -5,7 +5,7 @@
 //! claim more bytes than the machine has memory. None of them may stop or abort a link.
 
 use std::fs::{File, Metadata};
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use nix::sys::sysinfo::sysinfo;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{named, not_regular};
+use super::{check_cancelled, named, not_regular, read_to_end};
 
 /// `/dev/null`, which reads as an empty file.
 const NULL_DEVICE: (u32, u32) = (1, 3);
@@ -128,7 +128,9 @@ fn open_past_leases(path: &Path, flags: OFlags) -> rustix::io::Result<rustix::fd
     let start = Instant::now();
     loop {
         match rustix::fs::open(path, flags, Mode::empty()) {
-            Err(Errno::WOULDBLOCK) if start.elapsed() < LEASE_TIMEOUT => {
+            Err(Errno::WOULDBLOCK)
+                if start.elapsed() < LEASE_TIMEOUT && check_cancelled().is_ok() =>
+            {
                 std::thread::sleep(LEASE_POLL);
             }
             result => return result,
@@ -136,13 +138,13 @@ fn open_past_leases(path: &Path, flags: OFlags) -> rustix::io::Result<rustix::fd
     }
 }
 
-fn read(mut file: &File, found: &Metadata, path: &Path) -> io::Result<Vec<u8>> {
+fn read(file: &File, found: &Metadata, path: &Path) -> io::Result<Vec<u8>> {
     if !found.is_file() {
         return Err(not_regular(path));
     }
-    let mut bytes = buffer_for(found.len())?;
-    file.read_to_end(&mut bytes)
-        .map_err(|error| named(&error, "read", path))?;
+    let unreadable = |error: io::Error| named(&error, "read", path);
+    let mut bytes = buffer_for(found.len()).map_err(unreadable)?;
+    read_to_end(file, &mut bytes).map_err(unreadable)?;
     Ok(bytes)
 }
 
@@ -169,7 +171,7 @@ pub fn buffer_for(size: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn is_null_device(found: &Metadata) -> bool {
+pub(super) fn is_null_device(found: &Metadata) -> bool {
     let device = found.rdev();
     let numbers = (rustix::fs::major(device), rustix::fs::minor(device));
     found.file_type().is_char_device() && numbers == NULL_DEVICE

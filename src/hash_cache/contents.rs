@@ -3,13 +3,13 @@
 //! A file that changes meanwhile is read once more; if it changes again, that is an error.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
 use super::identity::{Identity, identity, is_racy, wall_clock};
 use super::{ContentProbe, FileFacts};
 use crate::digest::DigestFunction;
-use crate::fs::{buffer_for, open_regular};
+use crate::fs::{Cancellable, buffer_for, open_regular, read_to_end};
 
 pub(super) struct Contents {
     pub(super) facts: FileFacts,
@@ -47,17 +47,17 @@ fn read_once(
     probe: Option<&ContentProbe<'_>>,
 ) -> io::Result<Contents> {
     let hashed_at = wall_clock();
-    let mut file = open_regular(path)?;
+    let file = open_regular(path)?;
     let found = file.metadata()?;
-    let (digest, note) = match probe {
-        Some(probe) => {
-            let mut bytes = buffer_for(found.len()).map_err(|error| {
-                io::Error::new(error.kind(), format!("`{}`: {error}", path.display()))
-            })?;
-            file.read_to_end(&mut bytes)?;
-            (function.digest(&bytes), Some(probe(&bytes)))
-        }
-        None => (function.digest_reader(&mut file)?, None),
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("`{}`: {error}", path.display()));
+    let (digest, note) = if let Some(probe) = probe {
+        let mut bytes = buffer_for(found.len()).map_err(named)?;
+        read_to_end(file.file(), &mut bytes).map_err(named)?;
+        (function.digest(&bytes), Some(probe(&bytes)))
+    } else {
+        let digest = function.digest_reader(Cancellable(file.file()));
+        (digest.map_err(named)?, None)
     };
     let identity = Identity::of(&found);
     if digest.size != identity.size {

@@ -198,12 +198,11 @@ impl Engine {
     ) -> Result<ResolvedToolchain, LinkError> {
         let (arguments, caller) = (file.common_arguments.clone(), file.caller);
         let (options, state) = (options.clone(), Arc::clone(&self.state));
-        let (hash_cache, token) = (Arc::clone(hash_cache), cancel.clone());
+        let hash_cache = Arc::clone(hash_cache);
         let resolving = spawn_blocking(move || {
             let request = CompilerRequest {
                 arguments: &arguments[1..],
                 caller,
-                cancel: token,
                 ..options.compiler_named(&arguments[0])
             };
             ResolvedToolchain::resolve(&request, &hash_cache, &state)

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio_util::sync::CancellationToken;
 
 use crate::bes::BesOptions;
 use crate::client_context::ClientContext;
@@ -202,7 +201,6 @@ impl Options {
             salt: &self.salt,
             secret_dir: self.verify.dir.as_deref(),
             relto: Relto::itself(),
-            cancel: CancellationToken::new(),
         }
     }
 }

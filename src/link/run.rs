@@ -27,6 +27,7 @@ use crate::exec::local::{LocalConfig, LocalExecutor};
 use crate::exec::queue::{Executor, Queue, Runner, run_slot};
 use crate::exec::remote::{LargeJobs, RemoteConfig, RemoteExecutor};
 use crate::exec::wait_clock::WaitClock;
+use crate::fs::cancellable;
 use crate::hash_cache::HashCache;
 use crate::job::JobFile;
 use crate::process::Relto;
@@ -70,7 +71,10 @@ impl Link {
         let planners: Vec<_> = (0..planner_count(self.file.jobs.len()))
             .map(|_| {
                 let link = Arc::clone(self);
-                spawn_blocking(move || link.cancel_on_failure(link.plan_jobs()))
+                spawn_blocking(move || {
+                    let planned = cancellable(&link.cancel, || link.plan_jobs());
+                    link.cancel_on_failure(planned)
+                })
             })
             .collect();
         let local_slots = options
@@ -245,13 +249,18 @@ impl Link {
         first
     }
 
-    /// One failure ends the whole link.
+    /// One failure ends the whole link. Whatever fails after that may have failed because of it, as the
+    /// reading of files does.
     fn cancel_on_failure(&self, result: Result<(), LinkError>) -> Result<(), LinkError> {
+        let was_cancelled = self.cancel.is_cancelled();
         if result.is_err() {
             self.cancel.cancel();
             self.queue.stop();
         }
-        result
+        match result {
+            Err(_) if was_cancelled => Err(LinkError::Cancelled),
+            result => result,
+        }
     }
 }
 

@@ -13,13 +13,13 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::Pid;
-use tokio_util::sync::CancellationToken;
 
 use super::plan::ProcessPlan;
 use super::self_exe::Relto;
 use super::spawner::{kill_group, unnamed_file};
 use super::supervise::read_report;
 use super::{ProcessError, ProcessSpec};
+use crate::fs::check_cancelled;
 
 /// Bytes of an answer: more are none.
 const LONGEST_ANSWER: usize = 4 << 20;
@@ -38,11 +38,7 @@ const END_INTERVAL: Duration = Duration::from_micros(200);
 /// # Errors
 /// The program could not be started or confined, printed more than an answer has, or was cancelled. One
 /// that ran and failed is not an error here.
-pub fn run_blocking(
-    relto: &Relto,
-    spec: &ProcessSpec,
-    cancel: &CancellationToken,
-) -> Result<Output, ProcessError> {
+pub fn run_blocking(relto: &Relto, spec: &ProcessSpec) -> Result<Output, ProcessError> {
     let program = PathBuf::from(spec.arguments.first().ok_or(ProcessError::Empty)?);
     let helper_error = |source| ProcessError::Helper {
         helper: relto.path().to_owned(),
@@ -59,7 +55,7 @@ pub fn run_blocking(
         .process_group(0)
         .spawn()
         .map_err(helper_error)?;
-    let ended = output(&mut child, cancel);
+    let ended = output(&mut child);
     if !matches!(ended, Ok(Some(_))) {
         kill_group(Pid::from_child(&child));
         let _ = child.wait();
@@ -76,11 +72,11 @@ pub fn run_blocking(
     }
 }
 
-/// What `child` has printed when it ends; `None` if it is cancelled before.
-fn output(child: &mut Child, cancel: &CancellationToken) -> io::Result<Option<Output>> {
+/// What `child` has printed when it ends; `None` if what this thread does is cancelled before.
+fn output(child: &mut Child) -> io::Result<Option<Output>> {
     let mut stdout = Stream::new(child.stdout.take())?;
     let mut stderr = Stream::new(child.stderr.take())?;
-    while !cancel.is_cancelled() {
+    while check_cancelled().is_ok() {
         let status = child.try_wait()?;
         stdout.read()?;
         stderr.read()?;

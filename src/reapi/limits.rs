@@ -36,6 +36,7 @@
 //! | [`HEAD`] | bytes of an output that are checked before the rest is fetched | every format shows itself in them | `cas/incoming` |
 //! | [`HTTP_PIPE`] | what one side of a connection to an HTTP cache has written and the other not read | a batch is read as it arrives | `http_cache` |
 //! | `LARGEST_ANSWER` | each output of a credential helper | a few headers | `transport/credentials` |
+//! | [`LARGEST_TLS_FILE`] | each file of certificates or keys | the authorities of a system have less than 1 MiB | `transport/tls`, `config/authorities` |
 //! | [`LARGEST_BES_ANSWER`] | one answer of a Build Event Service | it holds a number and a name | `event_service` |
 //! | `CAPACITY`, `RESERVED` | build events that are kept until they are acknowledged | the events of some thousand jobs | `bes/queue` |
 //! | `PROGRESS_TEXT`, `PROGRESS_PIECE` | text of a link in build events, in all and in one | what a person reads | `bes/invocation` |
@@ -113,6 +114,7 @@ pub(crate) const LARGEST_STDERR: u64 = 16 << 20;
 pub(crate) const HEAD: u64 = 4 << 10;
 pub(crate) const HTTP_PIPE: usize = 256 << 10;
 pub(crate) const LARGEST_BES_ANSWER: usize = 64 << 10;
+pub(crate) const LARGEST_TLS_FILE: u64 = 16 << 20;
 pub(crate) const FIRST_ALLOCATION: u64 = 8 << 20;
 pub(crate) const ZSTD_WINDOW_LOG: u32 = 23;
 pub(crate) const DEFAULT_MESSAGE_LIMIT: usize = 4 << 20;

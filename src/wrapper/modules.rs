@@ -15,6 +15,7 @@ use super::inputs::LinkInputs;
 use super::source::ModuleSource;
 use super::thin_link::{Chosen, ThinLinkResult};
 use super::{LinkPlan, Refusal, Release, base, in_parallel, text};
+use crate::fs::read_regular;
 use crate::job::{Caller, Job, JobFile};
 use crate::thinlto::{Index, names_processors};
 
@@ -228,7 +229,7 @@ fn imports(
     renamed: bool,
 ) -> Result<Vec<String>, Refusal> {
     let shard = &chosen.shard;
-    let bytes = fs::read(shard).map_err(|error| Refusal::unreadable(shard, &error))?;
+    let bytes = read_regular(shard).map_err(|error| Refusal::unreadable(shard, &error))?;
     let wrong = |reason: String| Refusal::new(format!("the index of `{}`: {reason}", chosen.name));
     let index = Index::parse(&bytes).map_err(|error| wrong(error.to_string()))?;
     let mut names = Vec::with_capacity(index.modules().len());

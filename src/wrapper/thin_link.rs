@@ -15,6 +15,7 @@ use super::inputs::LinkInputs;
 use super::natives::{self, Native};
 use super::resolution::Resolution;
 use super::{Flavour, LinkPlan, Refusal, without_dots};
+use crate::fs::read_regular_to_string;
 
 const LIST: &str = "modules.txt";
 const SHARDS: &str = "shards";
@@ -97,7 +98,8 @@ impl ThinLinkResult {
         resolution: Option<&Resolution>,
     ) -> Result<Self, Refusal> {
         let list = scratch.join(LIST);
-        let text = fs::read_to_string(&list).map_err(|error| Refusal::unreadable(&list, &error))?;
+        let text =
+            read_regular_to_string(&list).map_err(|error| Refusal::unreadable(&list, &error))?;
         let inputs = &plan.inputs;
         let prefix = prefix(scratch, depth(inputs));
         let mut modules = Vec::new();

@@ -13,7 +13,6 @@ use relto::internals::job::Caller;
 use relto::internals::process::Relto;
 use relto::internals::state::{FILE_NAME, State};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use tokio_util::sync::CancellationToken;
 
 use crate::support::fake::fake_clang;
 use crate::support::toolchain_dir::{CLANG, ToolchainDir};
@@ -48,7 +47,6 @@ impl Links {
             salt: "",
             secret_dir: Some(self.dir.path()),
             relto: Relto::at(env!("CARGO_BIN_EXE_relto")),
-            cancel: CancellationToken::new(),
         };
         ResolvedToolchain::resolve(&request, known, &self.state).expect("a compiler")
     }

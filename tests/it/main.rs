@@ -70,6 +70,7 @@ mod parent;
 mod planning;
 mod process;
 mod random_links;
+mod reading;
 mod real_caches;
 mod real_servers;
 mod remote;

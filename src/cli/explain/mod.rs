@@ -12,16 +12,17 @@ mod text;
 
 use std::path::Path;
 
-use fs_err as fs;
-
 use self::differences::differences;
 use super::arguments::ExplainRequest;
 use super::{CommandContext, CommandError, engine, output};
 use crate::error::{ExitCode, Hinted};
 use crate::explain::{ExplainedLink, compare, explain};
-use crate::fs::read_regular;
+use crate::fs::{read_at_most, read_regular};
 use crate::job::JobFile;
 use crate::link::Options;
+
+/// Bytes of what is known of an earlier link; with ten thousands of jobs it has some hundred MiB.
+const LARGEST_EXPLANATION: u64 = 1 << 30;
 
 /// What is to be explained cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -115,7 +116,8 @@ fn explained(jobs: &Path, options: &Options) -> Result<ExplainedLink, CommandErr
 /// Reads what is known of an earlier link.
 fn read(earlier: &Path, options: &Options) -> Result<ExplainedLink, CommandError> {
     let failed = |error: NotExplainable| Box::new(error) as CommandError;
-    let bytes = fs::read(earlier).map_err(|error| failed(NotExplainable::Earlier(error)))?;
+    let bytes = read_at_most(earlier, LARGEST_EXPLANATION);
+    let bytes = bytes.map_err(|error| failed(NotExplainable::Earlier(error)))?;
     let name = || earlier.display().to_string();
     if !looks_like_json(&bytes) {
         let link = text::parse(&String::from_utf8_lossy(&bytes));

@@ -1,8 +1,15 @@
 //! The parser of headers, whose values may come from files and variables.
 
+use std::io::ErrorKind;
+use std::path::Path;
+
 use super::{InvalidValue, ValueText, located, pair};
 use crate::config::environment::Environment;
+use crate::fs::read_at_most;
 use crate::reapi::Header;
+
+/// Bytes of a file that holds the value of a header. It goes with every call, and servers take less.
+const LARGEST_HEADER: u64 = 64 << 10;
 
 /// `NAME=VALUE`, where `@FILE` as the value stands for the file's text and `${NAME}` for an
 /// environment variable.
@@ -28,10 +35,7 @@ fn secret(text: &str, input: &ValueText<'_>) -> Result<String, InvalidValue> {
         );
     }
     let value = match text.strip_prefix('@') {
-        Some(file) => fs_err::read_to_string(located(file, input))
-            .map_err(|error| InvalidValue::new(error.to_string()))?
-            .trim_end()
-            .to_owned(),
+        Some(file) => of_file(&located(file, input))?,
         None => expanded(text, input.environment)?,
     };
     if value
@@ -43,6 +47,20 @@ fn secret(text: &str, input: &ValueText<'_>) -> Result<String, InvalidValue> {
         ));
     }
     Ok(value)
+}
+
+fn of_file(path: &Path) -> Result<String, InvalidValue> {
+    let bytes = read_at_most(path, LARGEST_HEADER).map_err(|error| {
+        let invalid = InvalidValue::new(error.to_string());
+        if error.kind() == ErrorKind::FileTooLarge {
+            invalid.hint("name a file that holds the value of this header and nothing else")
+        } else {
+            invalid
+        }
+    })?;
+    let not_text = || format!("`{}` is not valid UTF-8", path.display());
+    let text = String::from_utf8(bytes).map_err(|_| InvalidValue::new(not_text()))?;
+    Ok(text.trim_end().to_owned())
 }
 
 /// Whether the value of a header comes from a file or a variable that it names.
@@ -97,6 +115,15 @@ mod tests {
         assert_eq!(of("costs $5", true).as_deref(), Ok("costs $5"));
         assert!(of("${ABSENT}", false).is_err());
         assert!(of("@absent", false).is_err());
+        fs_err::write(dir.path().join("binary"), b"\xff").expect("written");
+        assert!(of("@binary", false).is_err());
+        let giant = fs_err::File::create(dir.path().join("giant")).expect("made");
+        giant.set_len(1 << 40).expect("lengthened");
+        for endless in ["@/dev/zero", "@giant"] {
+            let error = of(endless, false).expect_err("refused");
+            assert!(error.reason.ends_with("is longer than 64 KiB"), "{error:?}");
+            assert!(error.hint.is_some());
+        }
         assert!(of("@token", true).is_err());
         assert!(of("${TOKEN}", true).is_err());
         assert!(of("a\r\nb: c", false).is_err());

@@ -49,7 +49,12 @@ impl Link {
     fn plan_job(&self, planner: &Planner<'_>, id: JobId) -> Result<(), LinkError> {
         let job = &self.file.jobs[id];
         let began = events::now();
-        let mut checked = planner.plan(job).map_err(|source| {
+        let checked = planner.plan(job);
+        if self.cancel.is_cancelled() {
+            // What was read of its files says nothing.
+            return Err(LinkError::Cancelled);
+        }
+        let mut checked = checked.map_err(|source| {
             Box::new(PlanError {
                 module: job.module().to_owned(),
                 source,

@@ -4,7 +4,6 @@
 //! errors in our own certificate as if they were the server's. So what cannot work is found here,
 //! where the message can name the option and the file.
 
-use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,15 +19,17 @@ use x509_parser::prelude::FromDer as _;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Version;
 
+mod system;
+
+use self::system::SystemAuthorities;
 use crate::error::Hinted;
-use crate::fs::read_regular;
+use crate::fs::read_regular_at_most;
+use crate::reapi::limits::LARGEST_TLS_FILE;
 use crate::reapi::options::TlsOptions;
 
 const AUTHORITY: &str = "tls_certificate";
 const CLIENT_CERTIFICATE: &str = "tls_client_certificate";
 const CLIENT_KEY: &str = "tls_client_key";
-/// The variable of the system's authorities.
-const SYSTEM_AUTHORITIES: &str = "SSL_CERT_FILE";
 
 /// A TLS file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +86,10 @@ impl Hinted for TlsFileError {
             TlsFault::WrongKey(_) => {
                 format!("set `{CLIENT_KEY}` and `{CLIENT_CERTIFICATE}` to files of one pair")
             }
+            TlsFault::Unreadable(error) if error.kind() == io::ErrorKind::FileTooLarge => format!(
+                "certificates and keys have some KiB: `{}` names another file, or the file is broken",
+                self.option
+            ),
             TlsFault::Unreadable(_) | TlsFault::Unsupported(_) => return Vec::new(),
         };
         vec![hint]
@@ -100,7 +105,7 @@ struct TlsFile<'a> {
 
 impl<'a> TlsFile<'a> {
     fn read(option: &'static str, path: &'a Path) -> Result<Self, TlsFileError> {
-        let pem = read_regular(path).map_err(|error| TlsFileError {
+        let pem = read_regular_at_most(path, LARGEST_TLS_FILE).map_err(|error| TlsFileError {
             option,
             path: path.to_owned(),
             fault: TlsFault::Unreadable(error),
@@ -168,23 +173,6 @@ impl<'a> TlsFiles<'a> {
     }
 }
 
-/// The library that reads the system's authorities would wait for a pipe that the variable names, and
-/// a thread that waits so holds up the end of the process.
-fn check_system_file(named: Option<&OsStr>) -> Result<(), TlsFileError> {
-    let Some(path) = named.map(Path::new) else {
-        return Ok(());
-    };
-    match read_regular(path) {
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Err(TlsFileError {
-            option: SYSTEM_AUTHORITIES,
-            path: path.to_owned(),
-            fault: TlsFault::Unreadable(error),
-        }),
-        // The library knows what to do with a file that is not there.
-        _ => Ok(()),
-    }
-}
-
 /// The settings of gRPC connections.
 ///
 /// # Errors
@@ -195,7 +183,7 @@ pub(crate) fn config(options: &TlsOptions) -> Result<ClientTlsConfig, TlsFileErr
     let tls = if let Some(file) = files.authority {
         tls.ca_certificate(Certificate::from_pem(file.pem))
     } else {
-        check_system_file(std::env::var_os(SYSTEM_AUTHORITIES).as_deref())?;
+        SystemAuthorities::of_process().check()?;
         tls.with_enabled_roots()
     };
     Ok(match files.identity {
@@ -214,7 +202,7 @@ pub(crate) fn rustls_config(options: &TlsOptions) -> Result<rustls::ClientConfig
     let authorities = if let Some(file) = &files.authority {
         file.certificates()?
     } else {
-        check_system_file(std::env::var_os(SYSTEM_AUTHORITIES).as_deref())?;
+        SystemAuthorities::of_process().check()?;
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         rustls_native_certs::load_native_certs().certs
     };
@@ -323,8 +311,6 @@ mod tests {
         let (dir, mut options) = files(&certificate, &key);
         let pipe = dir.path().join("pipe");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("made");
-        assert!(check_system_file(Some(pipe.as_os_str())).is_err());
-        assert!(check_system_file(options.client_key.as_deref().map(Path::as_os_str)).is_ok());
         options.certificate = Some(pipe);
         let error = config(&options).expect_err("no file");
         assert!(
@@ -332,6 +318,21 @@ mod tests {
             "{}",
             error.fault
         );
+    }
+
+    #[test]
+    fn a_giant_file_in_the_place_of_a_tls_file_is_not_read() {
+        let (certificate, key) = issue(|_| ());
+        let (dir, mut options) = files(&certificate, &key);
+        let giant = dir.path().join("giant");
+        let file = fs::File::create(&giant).expect("made");
+        file.set_len(1 << 40).expect("lengthened");
+        options.certificate = Some(giant);
+        let error = config(&options).expect_err("giant");
+        let said = format!("{error}: {}; {}", error.fault, error.hints().join(" "));
+        for word in [AUTHORITY, "/giant", "longer than 16 MiB", "another file"] {
+            assert!(said.contains(word), "{said}");
+        }
     }
 
     #[test]

@@ -8,8 +8,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use fs_err as fs;
-
+use crate::fs::read_regular;
 use crate::wrapper::resolution::of_object;
 use crate::wrapper::{Flavour, Jobs, LinkPlan, Refusal, in_parallel};
 
@@ -24,7 +23,7 @@ pub(super) fn add_members(plan: &LinkPlan, jobs: &mut Jobs) -> Result<Vec<Range<
         return Ok(vec![natives.len()..natives.len(); objects.len()]);
     };
     let symbols = in_parallel(&objects, |path| {
-        let object = fs::read(path).map_err(|error| Refusal::unreadable(path, &error))?;
+        let object = read_regular(path).map_err(|error| Refusal::unreadable(path, &error))?;
         // What cannot be read is refused when it is linked.
         let table = of_object(plan.flavour, &object).unwrap_or_default();
         Ok(resolution.unsettled(table.symbols))

@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use fs_err as fs;
-
 use super::natives::WrittenArchive;
 use super::{FinalLinkFiles, debug_map, renamed};
+use crate::fs::read_regular;
 use crate::wrapper::comdat::{Definitions, ObjectChange, Objects};
 use crate::wrapper::{Flavour, Jobs, LinkPlan, Refusal, base, in_parallel, text};
 
@@ -73,7 +72,7 @@ impl<'a> FreshObject<'a> {
         library: Option<&'a str>,
         theirs: Vec<String>,
     ) -> Result<Self, Refusal> {
-        let bytes = fs::read(path).map_err(|error| Refusal::unreadable(path, &error))?;
+        let bytes = read_regular(path).map_err(|error| Refusal::unreadable(path, &error))?;
         Ok(Self {
             task,
             path,
