@@ -26,7 +26,7 @@ use super::stats::LinkStats;
 use super::verify::Verifier;
 use crate::action::file_table::FileTable;
 use crate::cache::DiskCache;
-use crate::compiler::ResolvedToolchain;
+use crate::compiler::{Purpose, ResolvedToolchain};
 use crate::error::Hinted;
 use crate::events::{Event, Events};
 use crate::exec::queue::Queue;
@@ -114,7 +114,7 @@ impl Engine {
             .as_ref()
             .map(|farm| self.connections.connect(farm, &events));
         self.state.renew();
-        match self.link(file, options, events, cancel) {
+        match self.link(file, Purpose::Link, options, events, cancel) {
             Ok(link) => {
                 // Hashing a compiler takes long enough for the caller to be told to stop.
                 yield_now().await;
@@ -140,13 +140,14 @@ impl Engine {
     pub(super) fn link(
         &self,
         file: JobFile,
+        purpose: Purpose,
         options: &Options,
         events: Events,
         cancel: CancellationToken,
     ) -> Result<Link, LinkError> {
         let hash_cache = self.hash_cache();
         let disk_cache = open_disk_cache(options, &events);
-        let request = options.compiler_request(&file);
+        let request = options.compiler_request(&file, purpose);
         let toolchain =
             ResolvedToolchain::resolve(&request, &hash_cache, &self.state).map_err(Box::new)?;
         describe(&toolchain, file.caller, options, &events);
