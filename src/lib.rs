@@ -135,7 +135,7 @@ pub mod internals {
         pub use crate::client_context::ClientContext;
     }
     pub mod compiler {
-        pub use crate::compiler::{CompilerRequest, ResolvedToolchain};
+        pub use crate::compiler::{CompilerRequest, Purpose, ResolvedToolchain};
     }
     pub mod digest {
         pub use crate::digest::{Digest, DigestFunction};

@@ -252,10 +252,11 @@ impl DiskCache {
         }
     }
 
-    /// Makes a directory in the root; and the root too, with its own mode, for a link that saw the
-    /// whole cache deleted.
+    /// Makes a directory in the root; and the root too, with its own mode and mark, for a link that
+    /// saw the whole cache deleted.
     fn make_dir(&self, path: &Path) -> io::Result<()> {
         create_private_dir(&self.root)?;
+        mark::write(&self.root);
         if self.file_mode == PRIVATE {
             create_private_dir(path)
         } else {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::mark::Contents;
 use crate::error::Hinted;
 
 /// The disk cache cannot be written, or cannot be used at all.
@@ -18,11 +19,7 @@ pub enum CacheError {
     #[error(
         "the disk cache `{path}` is not trimmed: the directory is not marked as a cache of relto"
     )]
-    NotMarked {
-        path: PathBuf,
-        /// It holds files that no cache has.
-        has_others: bool,
-    },
+    NotMarked { path: PathBuf, contents: Contents },
     /// Another user's, who shares the directory with a umask that does not.
     #[error("the disk cache `{path}` is not trimmed: {reason}")]
     UnreadableMark { path: PathBuf, reason: io::Error },
@@ -49,14 +46,12 @@ impl Hinted for CacheError {
             Self::NoSpace { .. } => {
                 "free some space, or lower `disk_cache_max_size`".to_owned()
             }
-            Self::NotMarked { has_others: false, .. } => {
-                "its `CACHEDIR.TAG` is another program's, or cannot be written: remove that file, and look whether space is left"
-                    .to_owned()
+            Self::NotMarked { contents, .. } => match contents {
+                Contents::Own => "its `CACHEDIR.TAG` is another program's, or cannot be written: remove that file, and look whether space is left",
+                Contents::OtherCache => "it held a cache before relto used it, which may be Bazel's: set `disk_cache` to a directory of its own",
+                Contents::Others => "it contains files that relto did not create: set `disk_cache` to a directory of its own",
             }
-            Self::NotMarked { .. } => {
-                "it contains files that relto did not create: set `disk_cache` to a directory of its own"
-                    .to_owned()
-            }
+            .to_owned(),
             Self::UnreadableMark { path, .. } => format!(
                 "that file marks it as a cache of relto: its owner can share it with `chmod -R g+rwX {}`",
                 path.display()

@@ -31,31 +31,40 @@ pub(super) const TEMPORARY: &str = "relto-";
 /// The name that relto gives its directory by default.
 const DEFAULT_NAME: &str = "relto";
 
-/// The names in the root of a cache of relto or Bazel. Anything else is the user's.
-const KNOWN: [&str; 12] = [
-    "CACHEDIR.TAG",
-    "ac",
+/// The names in the root of a cache that only relto gives.
+const OWN: [&str; 6] = [
     "ahead",
-    "blake3",
-    "cas",
     "daemon",
-    "gc",
     "slots",
     "state.db",
     "throttle",
-    "tmp",
     "trim.lock",
 ];
 
-/// Marks the directory `root`, which may be an older cache or have lost its mark in a crash, unless
-/// it holds files of the user.
+/// The names there that Bazel gives too, which keeps what it has built in such a directory, without
+/// a limit of its size.
+const OF_ANY_CACHE: [&str; 6] = [TAG, "ac", "blake3", "cas", "gc", "tmp"];
+
+/// What is in a directory without a mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contents {
+    /// Nothing, or what relto has put there.
+    Own,
+    /// A cache, and nothing that shows it to be relto's.
+    OtherCache,
+    /// Files that no cache has.
+    Others,
+}
+
+/// Marks the directory `root` if it is new, or has lost its mark in a crash. One that holds files
+/// of the user, or a cache of another program, is used as it is.
 pub(super) fn write(root: &Path) {
     let tag = root.join(TAG);
     let is_wanted = match fs::symlink_metadata(&tag) {
         Ok(found) => is_own_file(&found) && is_damaged(root),
         Err(_) => true,
     };
-    if !is_wanted || !holds_only_a_cache(root) {
+    if !is_wanted || contents(root) != Contents::Own {
         return;
     }
     let umask = (!is_shared(root)).then_some(PRIVATE_UMASK);
@@ -98,7 +107,7 @@ pub(super) fn check(root: &OwnDir) -> Result<(), CacheError> {
             Err(CacheError::UnreadableMark { path, reason })
         }
         _ => Err(CacheError::NotMarked {
-            has_others: !holds_only_a_cache(&path),
+            contents: contents(&path),
             path,
         }),
     }
@@ -108,22 +117,28 @@ fn is_mark(text: &str) -> bool {
     text.starts_with(SIGNATURE) && text.lines().any(|line| line == VERSION)
 }
 
-fn holds_only_a_cache(root: &Path) -> bool {
+fn contents(root: &Path) -> Contents {
+    if root.file_name().is_some_and(|name| name == DEFAULT_NAME) {
+        return Contents::Own;
+    }
     let Ok(entries) = fs::read_dir(root) else {
-        return false;
+        return Contents::Others;
     };
-    let is_known = |name: &str| {
-        let name = if name.starts_with("state.db") {
-            "state.db"
-        } else {
-            name
-        };
-        KNOWN.contains(&name)
-    };
-    root.file_name().is_some_and(|name| name == DEFAULT_NAME)
-        || entries
-            .flatten()
-            .all(|entry| entry.file_name().to_str().is_some_and(is_known))
+    let (mut is_own, mut is_cache) = (false, false);
+    for entry in entries.flatten() {
+        match entry.file_name().to_str() {
+            // The tag may be anybody's.
+            Some(TAG) => {}
+            Some(name) if OWN.contains(&name) || name.starts_with("state.db") => is_own = true,
+            Some(name) if OF_ANY_CACHE.contains(&name) => is_cache = true,
+            _ => return Contents::Others,
+        }
+    }
+    if is_own || !is_cache {
+        Contents::Own
+    } else {
+        Contents::OtherCache
+    }
 }
 
 /// Whether a file has the name that relto and Bazel use: the hex of its digest, in a directory of
@@ -147,20 +162,57 @@ mod tests {
         check(&OwnDir::named_by_user(root).expect("opened"))
     }
 
-    #[test]
-    fn an_older_cache_is_marked_and_a_directory_of_the_user_is_not() {
+    /// What `check` says of a directory with these files, after relto has opened it.
+    fn opened_with(files: &[&str]) -> Result<(), CacheError> {
         let dir = tempfile::tempdir().expect("a directory");
-        for part in ["ac", "cas", "tmp", "slots"] {
-            fs::create_dir(dir.path().join(part)).expect("made");
+        for file in files {
+            let file = dir.path().join(file);
+            fs::create_dir_all(file.parent().expect("a directory")).expect("made");
+            fs::write(file, "").expect("written");
         }
-        fs::write(dir.path().join("state.db-wal"), "").expect("written");
         write(dir.path());
-        check_at(dir.path()).expect("marked");
-        let home = tempfile::tempdir().expect("a directory");
-        fs::write(home.path().join("thesis.tex"), "").expect("written");
-        write(home.path());
-        assert!(check_at(home.path()).is_err());
-        assert_eq!(fs::read_dir(home.path()).expect("listed").count(), 1);
+        let checked = check_at(dir.path());
+        assert_eq!(checked.is_ok(), dir.path().join(TAG).exists());
+        checked
+    }
+
+    #[test]
+    fn only_a_new_directory_and_one_with_names_that_only_relto_gives_are_marked() {
+        opened_with(&[]).expect("marked");
+        let results = ["ac/ab/x", "cas/cd/y", "tmp/z"];
+        for own in ["state.db-wal", "slots/1", "trim.lock"] {
+            opened_with(&[&results[..], &[own]].concat()).expect("marked");
+        }
+        let refused = |files: &[&str]| match opened_with(files) {
+            Err(CacheError::NotMarked { contents, .. }) => contents,
+            other => panic!("{files:?}: {other:?}"),
+        };
+        assert_eq!(refused(&results), Contents::OtherCache);
+        assert_eq!(refused(&["cas/cd/y", "gc/lock"]), Contents::OtherCache);
+        assert_eq!(refused(&["blake3/cas/cd/y"]), Contents::OtherCache);
+        assert_eq!(refused(&["thesis.tex"]), Contents::Others);
+        assert_eq!(refused(&["trim.lock", "thesis.tex"]), Contents::Others);
+    }
+
+    #[test]
+    fn the_directory_of_reltos_own_name_is_marked_whatever_it_holds() {
+        let top = tempfile::tempdir().expect("a directory");
+        let root = top.path().join(DEFAULT_NAME);
+        fs::create_dir_all(root.join("cas")).expect("made");
+        write(&root);
+        check_at(&root).expect("marked");
+    }
+
+    #[test]
+    fn a_crash_that_cuts_off_the_mark_makes_no_cache_of_another_program_reltos_own() {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::create_dir(dir.path().join("cas")).expect("made");
+        fs::write(dir.path().join(TAG), "").expect("written");
+        write(dir.path());
+        check_at(dir.path()).expect_err("it may be Bazel's");
+        fs::write(dir.path().join("trim.lock"), "").expect("written");
+        write(dir.path());
+        check_at(dir.path()).expect("relto has trimmed it before");
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //! smaller, or empties it.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use indicatif::HumanBytes;
 
@@ -10,7 +12,22 @@ use super::arguments::CacheAction;
 use super::{CommandContext, CommandError, NoDiskCache, output};
 use crate::cache::{self, CacheError, TrimReport};
 use crate::config::Settings;
-use crate::error::ExitCode;
+use crate::error::{ExitCode, Hinted};
+
+/// How long another process may go on trimming: long enough for a cache of some million files.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Another process is trimming the cache for too long.
+#[derive(Debug, thiserror::Error)]
+#[error("the disk cache `{0}` is not cleared: another process is trimming it")]
+struct NotCleared(PathBuf);
+
+impl Hinted for NotCleared {
+    fn hints(&self) -> Vec<String> {
+        vec!["run it again when that has ended".to_owned()]
+    }
+}
 
 pub(super) fn run(context: &CommandContext, action: CacheAction) -> Result<ExitCode, CommandError> {
     let settings = &context.settings;
@@ -21,10 +38,12 @@ pub(super) fn run(context: &CommandContext, action: CacheAction) -> Result<ExitC
         _ if !dir.exists() => format!("{} does not exist yet\n", dir.display()),
         CacheAction::Show => show(dir, settings.link.disk_cache_max_size)?,
         CacheAction::Trim => match settings.link.disk_cache_max_size {
-            Some(max_size) => shrink(settings, dir, max_size)?,
+            // The other process does what was asked for.
+            Some(max_size) => shrink(settings, dir, max_size)?
+                .unwrap_or_else(|| "another process is trimming the cache\n".to_owned()),
             None => "`disk_cache_max_size` sets no limit: nothing to trim\n".to_owned(),
         },
-        CacheAction::Clear => shrink(settings, dir, 0)?,
+        CacheAction::Clear => clear(settings, dir)?,
     };
     Ok(output::print(&text))
 }
@@ -41,15 +60,29 @@ fn show(dir: &Path, max_size: Option<u64>) -> Result<String, CommandError> {
     Ok(text)
 }
 
+/// Removes everything, also what a process leaves that trims the cache now.
+fn clear(settings: &Settings, dir: &Path) -> Result<String, CommandError> {
+    let given_up = Instant::now() + PATIENCE;
+    loop {
+        if let Some(text) = shrink(settings, dir, 0)? {
+            return Ok(text);
+        }
+        if Instant::now() > given_up {
+            return Err(Box::new(NotCleared(dir.to_owned())));
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
 /// Removes what was longest not used until the cache fits, and notes its new size for the links to
-/// come.
-fn shrink(settings: &Settings, dir: &Path, max_size: u64) -> Result<String, CommandError> {
-    let Some(report) = cache::trim(dir, max_size).map_err(failure)? else {
-        return Ok("another process is trimming the cache\n".to_owned());
-    };
-    let state = settings.link.open_state();
-    cache::reset_size_estimate(&state, dir, report.after);
-    Ok(described(&report))
+/// come. `None` when another process is trimming.
+fn shrink(settings: &Settings, dir: &Path, max_size: u64) -> Result<Option<String>, CommandError> {
+    let trimmed = cache::trim(dir, max_size).map_err(failure)?;
+    Ok(trimmed.map(|report| {
+        let state = settings.link.open_state();
+        cache::reset_size_estimate(&state, dir, report.after);
+        described(&report)
+    }))
 }
 
 fn described(report: &TrimReport) -> String {

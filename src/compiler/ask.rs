@@ -8,11 +8,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use super::CompilerRequest;
+use super::{CompilerError, CompilerRequest, Purpose};
 use crate::action::overrides;
 use crate::action::toolchain_tree::ToolFile;
 use crate::hash_cache::HashCache;
-use crate::process::{ChildEnvironment, Confinement, ProcessError, ProcessSpec, run_blocking};
+use crate::process::{
+    ChildEnvironment, Confinement, ProcessError, ProcessSpec, Support, landlock_support,
+    run_blocking,
+};
 
 /// What a compiler reads besides its own files: where its loader finds libraries, and what it takes
 /// for the processor on some architectures.
@@ -34,11 +37,21 @@ impl Respondent<'_> {
     /// What the files that were hashed, and no others, print when they are started with `words`;
     /// `None` if they do not succeed so.
     pub(super) fn ask_confined(&self, words: &[String]) -> Option<Output> {
+        self.ask_reading(words, &[])
+    }
+
+    /// The same, where they may read some `more` files.
+    fn ask_reading(&self, words: &[String], more: &[PathBuf]) -> Option<Output> {
+        if self.is_inspected() && landlock_support() == Support::Unavailable {
+            return None;
+        }
+        let mut confinement = self.confinement();
+        confinement.readable.extend_from_slice(more);
         let spec = ProcessSpec {
             arguments: self.question(words),
             environment: ChildEnvironment::Exact(self.environment()),
             dir: self.request.client_context.dir(),
-            confinement: Some(self.confinement()),
+            confinement: Some(confinement),
         };
         let output = self.run(&spec).ok()?;
         let is_unchanged = |file: &ToolFile| self.hash_cache.unchanged(&file.host, &file.identity);
@@ -47,19 +60,47 @@ impl Respondent<'_> {
 
     /// What was printed `confined`, else what the caller gets for `words`; and whether it is certain
     /// that the files which were hashed printed it.
+    ///
+    /// # Errors
+    /// The caller must not get anything, for it would run outside of the sandbox.
     pub(super) fn certain_or_ask(
         &self,
         confined: Option<Output>,
         words: &[String],
-    ) -> (io::Result<Output>, bool) {
+    ) -> Result<(io::Result<Output>, bool), CompilerError> {
         match confined {
-            Some(output) => (Ok(output), true),
-            None => (self.ask(words), false),
+            Some(output) => Ok((Ok(output), true)),
+            None => self.ask(words).map(|output| (output, false)),
+        }
+    }
+
+    /// What the compiler prints when the caller starts it with `words`, for which it reads some of the
+    /// configuration `files`.
+    ///
+    /// # Errors
+    /// As [`certain_or_ask`](Self::certain_or_ask).
+    pub(super) fn ask_for_configuration(
+        &self,
+        words: &[String],
+        files: &[PathBuf],
+    ) -> Result<io::Result<Output>, CompilerError> {
+        let confined = self.is_inspected().then(|| self.ask_reading(words, files));
+        match confined.flatten() {
+            Some(output) => Ok(Ok(output)),
+            None => self.ask(words),
         }
     }
 
     /// What the compiler prints when the caller starts it with `words`.
-    pub(super) fn ask(&self, words: &[String]) -> io::Result<Output> {
+    fn ask(&self, words: &[String]) -> Result<io::Result<Output>, CompilerError> {
+        if self.is_inspected() {
+            let compiler = self.path.to_owned();
+            return Err(CompilerError::NotAsked { compiler });
+        }
+        Ok(self.ask_as_user(words))
+    }
+
+    fn ask_as_user(&self, words: &[String]) -> io::Result<Output> {
         let variables = self.request.environment.iter();
         // The variable would edit the question.
         let variables = variables.filter(|(name, _)| name != overrides::VARIABLE);
@@ -80,6 +121,11 @@ impl Respondent<'_> {
         let program = self.path.as_os_str().to_owned();
         let words = words.iter().map(OsString::from);
         [program].into_iter().chain(words).collect()
+    }
+
+    /// Whether the compiler may be of another's choice, so that it must not run outside of a sandbox.
+    fn is_inspected(&self) -> bool {
+        self.request.purpose == Purpose::Inspection
     }
 
     /// The user's own configuration directory is seen from there.

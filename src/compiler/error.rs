@@ -13,6 +13,10 @@ pub enum CompilerError {
     Toolchain(#[from] ToolchainError),
     #[error("cannot query the compiler")]
     Query(#[from] CompilerConfigError),
+    #[error(
+        "cannot ask `{compiler}`: it gives no answer in a sandbox, and only a link starts it without one"
+    )]
+    NotAsked { compiler: PathBuf },
     #[error("the toolchain directory `{dir}` has no `{name}`, neither in `bin` nor in itself")]
     NotInDir { dir: PathBuf, name: String },
     #[error("cannot read a file of the compiler")]
@@ -30,7 +34,7 @@ impl Hinted for CompilerError {
                         .to_owned(),
                 ]
             }
-            Self::Unreadable(_) => Vec::new(),
+            Self::NotAsked { .. } | Self::Unreadable(_) => Vec::new(),
         }
     }
 }

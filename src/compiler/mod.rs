@@ -12,4 +12,4 @@ mod probe_cache;
 mod resolve;
 
 pub use self::error::CompilerError;
-pub use self::resolve::{CompilerRequest, ResolvedToolchain, ToolchainSource};
+pub use self::resolve::{CompilerRequest, Purpose, ResolvedToolchain, ToolchainSource};

@@ -20,7 +20,27 @@ use crate::digest::{Digest, DigestFunction};
 use crate::fs::read_regular_to_string;
 use crate::job::Caller;
 use crate::toolchain::Toolchain;
-use crate::toolchain::config::{self, CompilerConfigError, ConfigDirs};
+use crate::toolchain::config::{self, ConfigDirs};
+
+/// Why the common arguments of a link have no form that means the same anywhere.
+pub(super) enum Unportable {
+    /// This compiler's jobs can only run in place.
+    InPlace(String),
+    /// They may have one, which only the compiler knows.
+    Unknown(CompilerError),
+}
+
+impl From<String> for Unportable {
+    fn from(reason: String) -> Self {
+        Self::InPlace(reason)
+    }
+}
+
+impl From<CompilerError> for Unportable {
+    fn from(error: CompilerError) -> Self {
+        Self::Unknown(error)
+    }
+}
 
 /// A compiler that has been queried.
 #[derive(Debug)]
@@ -61,8 +81,7 @@ impl<'a> CompilerProbe<'a> {
     }
 
     /// Returns `words`, a link's common arguments, in a form that means the same anywhere; what
-    /// must precede all other arguments goes into `configuration`. The error is the reason why this
-    /// compiler's jobs can only run in place.
+    /// must precede all other arguments goes into `configuration`.
     pub(super) fn portable(
         &mut self,
         toolchain: &Toolchain,
@@ -70,7 +89,7 @@ impl<'a> CompilerProbe<'a> {
         words: &[String],
         answers: Answers<'_>,
         configuration: &mut Vec<String>,
-    ) -> Result<Vec<String>, String> {
+    ) -> Result<Vec<String>, Unportable> {
         let words = expand_response_files(words, Quoting::Gnu, &mut |path| {
             read_regular_to_string(self.client_context().resolve(path))
         })
@@ -82,7 +101,8 @@ impl<'a> CompilerProbe<'a> {
             .iter()
             .find(|argument| argument.meaning == Meaning::ResponseFile)
         {
-            return Err(format!("`{}` is not there", missing.words.join(" ")));
+            let reason = format!("`{}` is not there", missing.words.join(" "));
+            return Err(reason.into());
         }
         let words = self.without_configuration(toolchain, &parsed, configuration)?;
         if native::is_needed(&arguments::parse(&words)) {
@@ -98,7 +118,7 @@ impl<'a> CompilerProbe<'a> {
         toolchain: &Toolchain,
         parsed: &[Argument<'_>],
         configuration: &mut Vec<String>,
-    ) -> Result<Vec<String>, String> {
+    ) -> Result<Vec<String>, Unportable> {
         let chosen = |argument: &&Argument<'_>| argument.meaning == Meaning::Config;
         // A compiler of workers may have files where this one has none.
         let is_sent = self.respondent.request.source != Some(&ToolchainSource::Worker);
@@ -121,8 +141,9 @@ impl<'a> CompilerProbe<'a> {
         let mut question: Vec<_> = self.tool.iter().cloned().chain(question).collect();
         question.push("--version".to_owned());
         let respondent = &self.respondent;
-        let said = config::printed(respondent.path, respondent.ask(&question))
-            .map_err(|error| error.to_string())?;
+        let files = &toolchain.config_candidates;
+        let answer = respondent.ask_for_configuration(&question, files)?;
+        let said = config::printed(respondent.path, answer).map_err(|error| error.to_string())?;
         if let Some(target) = config::target_in(&said) {
             target.clone_into(&mut self.target);
         }
@@ -150,16 +171,16 @@ impl<'a> CompilerProbe<'a> {
         words: &[String],
         configuration: &[String],
         answers: Answers<'_>,
-    ) -> Result<Vec<String>, String> {
+    ) -> Result<Vec<String>, Unportable> {
         let parsed = arguments::parse(words);
         let asked = [configuration, &native::question(&parsed)].concat();
         let question = format!("{} native {} {asked:?}", self.identity, processor());
         let said = answers.get(&question, || {
             let confined = self.respondent.ask_confined(&asked);
-            let (output, is_certain) = self.respondent.certain_or_ask(confined, &asked);
+            let (output, is_certain) = self.respondent.certain_or_ask(confined, &asked)?;
             let native =
                 native::answer(self.respondent.path, output).map_err(|error| error.to_string())?;
-            Ok::<_, String>(Answer {
+            Ok::<_, Unportable>(Answer {
                 text: native.join("\n"),
                 is_certain,
             })
@@ -185,10 +206,7 @@ fn may_choose_configuration(option: &str) -> bool {
 
 /// Asks for the version, target and directories that are built into the compiler. In the sandbox it
 /// cannot read a configuration file, and needs not, but clang before 16 knows no option against it.
-fn verbose_version(
-    respondent: &Respondent<'_>,
-    tool: &[String],
-) -> Result<Answer, CompilerConfigError> {
+fn verbose_version(respondent: &Respondent<'_>, tool: &[String]) -> Result<Answer, CompilerError> {
     let question = |words: &[&str]| -> Vec<String> {
         let words = words.iter().map(ToString::to_string);
         tool.iter().cloned().chain(words).collect()
@@ -197,7 +215,7 @@ fn verbose_version(
     let confined = respondent
         .ask_confined(&question(&[NO_DEFAULT_CONFIG, "-v"]))
         .or_else(|| respondent.ask_confined(&plain));
-    let (output, is_certain) = respondent.certain_or_ask(confined, &plain);
+    let (output, is_certain) = respondent.certain_or_ask(confined, &plain)?;
     let text = config::printed(respondent.path, output)?;
     Ok(Answer { text, is_certain })
 }

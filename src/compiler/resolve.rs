@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ask::Respondent;
 use super::error::CompilerError;
-use super::probe::{CompilerProbe, multi_call};
+use super::probe::{CompilerProbe, Unportable, multi_call};
 use super::probe_cache::Answers;
 use crate::action::ActionTemplate;
 use crate::action::arguments::HEEDED;
@@ -37,6 +37,15 @@ pub enum ToolchainSource {
 /// Where a worker without its own `PATH` looks for a compiler that is named without a directory.
 const WORKER_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// What is done with a job file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The user runs its jobs, so the compiler is the user's choice.
+    Link,
+    /// The user looks at it. Others may have written it, and chosen the compiler.
+    Inspection,
+}
+
 /// The compiler to resolve, and its purpose.
 #[derive(Debug, Clone)]
 pub struct CompilerRequest<'a> {
@@ -45,6 +54,7 @@ pub struct CompilerRequest<'a> {
     /// The arguments that all jobs share.
     pub arguments: &'a [String],
     pub caller: Caller,
+    pub purpose: Purpose,
     /// `None` without a farm.
     pub source: Option<&'a ToolchainSource>,
     pub environment: &'a [(OsString, OsString)],
@@ -201,6 +211,11 @@ impl ResolvedToolchain {
             answers,
             &mut configuration,
         );
+        let common = match common {
+            Err(Unportable::Unknown(error)) => return Err(error),
+            Err(Unportable::InPlace(reason)) => Err(reason),
+            Ok(words) => Ok(words),
+        };
         let common = match request.unfit_environment() {
             Some(reason) => Err(reason),
             None => common,

@@ -1,7 +1,7 @@
 //! Lists what the keys of jobs consist of, and what changed them since an earlier link.
 //!
 //! Every ingredient has a name that stays the same from link to link, so that two links can be
-//! compared. Nothing runs except what a link asks the compiler.
+//! compared. Nothing runs except that the compiler is asked what a link asks it, in a sandbox.
 
 mod compare;
 mod recorded;
@@ -9,7 +9,7 @@ mod recorded;
 use std::sync::Arc;
 
 use crate::action::file_table::FileTable;
-use crate::compiler::ResolvedToolchain;
+use crate::compiler::{Purpose, ResolvedToolchain};
 use crate::error::Rendered;
 use crate::events::{Events, Origin};
 use crate::exec::{Hermetic, PlannedForm};
@@ -60,7 +60,7 @@ pub struct ActionKey {
 pub fn explain(file: &JobFile, options: &Options) -> Result<ExplainedLink, LinkError> {
     let state = Arc::new(options.open_state());
     let hash_cache = HashCache::new(Arc::clone(&state));
-    let request = options.compiler_request(file);
+    let request = options.compiler_request(file, Purpose::Inspection);
     let toolchain = ResolvedToolchain::resolve(&request, &hash_cache, &state).map_err(Box::new)?;
     let files = FileTable::new(options.client_context.clone());
     let planner = Planner {

@@ -170,14 +170,24 @@ pub(super) fn replace(umask: Option<u32>, path: &Path, bytes: &[u8]) -> io::Resu
     temporary
         .write_all(bytes)
         .map_err(|error| with_path(&error, path))?;
-    temporary
-        .persist(path)
-        .map_err(|error| with_path(&error.error, path))?;
-    Ok(())
+    match temporary.persist(path) {
+        Ok(_) => Ok(()),
+        Err(error) if is_mounted(&error.error, path) => {
+            overwrite(path, bytes).unwrap_or_else(|| Err(with_path(&error.error, path)))
+        }
+        Err(error) => Err(with_path(&error.error, path)),
+    }
 }
 
-/// Writes a file whose directory takes no other, as compilers do: one that must not be written, or
-/// that of a process's open files. `None` if the file cannot be written either.
+/// Whether `error` says that something is mounted at `path`, which is a file then, as in a container that
+/// is given the file alone.
+fn is_mounted(error: &io::Error, path: &Path) -> bool {
+    error.kind() == io::ErrorKind::ResourceBusy
+        && fs::symlink_metadata(path).is_ok_and(|found| found.is_file())
+}
+
+/// Writes a file whose name takes no other, as compilers do: in a directory that must not be written
+/// or is that of a process's open files, or a mount point. `None` if the file cannot be written either.
 fn overwrite(path: &Path, bytes: &[u8]) -> Option<io::Result<()>> {
     // Links there lead to what the user has opened; elsewhere another user may have made them.
     let links = if is_in_devices(path) {

@@ -25,7 +25,7 @@ use super::stats::LinkStats;
 use super::verify::Verifier;
 use crate::action::file_table::FileTable;
 use crate::cache::DiskCache;
-use crate::compiler::{CompilerRequest, ResolvedToolchain};
+use crate::compiler::{CompilerRequest, Purpose, ResolvedToolchain};
 use crate::error::Hinted;
 use crate::events::{Event, Events};
 use crate::exec::queue::Queue;
@@ -114,7 +114,10 @@ impl Engine {
             .as_ref()
             .map(|farm| self.connections.connect(farm, &events));
         self.state.renew();
-        match self.link(file, options, events, cancel).await {
+        match self
+            .link(file, Purpose::Link, options, events, cancel)
+            .await
+        {
             Ok(link) => {
                 let link = Arc::new(link);
                 let result = link.run_jobs(options, connecting).await;
@@ -138,13 +141,16 @@ impl Engine {
     pub(super) async fn link(
         &self,
         file: JobFile,
+        purpose: Purpose,
         options: &Options,
         events: Events,
         cancel: CancellationToken,
     ) -> Result<Link, LinkError> {
         let hash_cache = self.hash_cache();
         let disk_cache = open_disk_cache(options, &events);
-        let toolchain = self.resolve(&file, options, &hash_cache, &cancel).await?;
+        let toolchain = self
+            .resolve(&file, purpose, options, &hash_cache, &cancel)
+            .await?;
         describe(&toolchain, file.caller, options, &events);
         let stats = LinkStats::new(Arc::clone(&self.state), &file.jobs);
         let client_context = options.client_context.clone();
@@ -192,6 +198,7 @@ impl Engine {
     async fn resolve(
         &self,
         file: &JobFile,
+        purpose: Purpose,
         options: &Options,
         hash_cache: &Arc<HashCache>,
         cancel: &CancellationToken,
@@ -203,6 +210,7 @@ impl Engine {
             let request = CompilerRequest {
                 arguments: &arguments[1..],
                 caller,
+                purpose,
                 ..options.compiler_named(&arguments[0])
             };
             ResolvedToolchain::resolve(&request, &hash_cache, &state)

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bes::BesOptions;
 use crate::client_context::ClientContext;
-use crate::compiler::{CompilerRequest, ToolchainSource};
+use crate::compiler::{CompilerRequest, Purpose, ToolchainSource};
 use crate::job::{Caller, JobFile};
 use crate::process::{Jobserver, LocalMemory, MemoryLedger, Parent, Relto, Slots};
 use crate::reapi::ClientOptions;
@@ -180,8 +180,13 @@ impl Options {
 
     /// The compiler of `file`, as these options choose it.
     #[must_use]
-    pub fn compiler_request<'a>(&'a self, file: &'a JobFile) -> CompilerRequest<'a> {
+    pub fn compiler_request<'a>(
+        &'a self,
+        file: &'a JobFile,
+        purpose: Purpose,
+    ) -> CompilerRequest<'a> {
         CompilerRequest {
+            purpose,
             arguments: &file.common_arguments[1..],
             caller: file.caller,
             ..self.compiler_named(file.compiler())
@@ -195,6 +200,7 @@ impl Options {
             name,
             arguments: &[],
             caller: Caller::Linker,
+            purpose: Purpose::Link,
             source: self.farm.as_ref().map(|farm| &farm.toolchain),
             environment: &self.environment,
             client_context: &self.client_context,

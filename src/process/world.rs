@@ -86,6 +86,8 @@ pub struct World {
     nice: Option<i32>,
     /// Real-time priority and policy.
     scheduling: Option<[u32; 2]>,
+    /// How soon the kernel ends it where memory is short, as `choom` sets it.
+    oom_score: Option<String>,
     /// In the kernel's units; `None` means unlimited.
     limits: [Option<u64>; RESOURCES.len()],
     /// The numbers of the processors that it may run on.
@@ -117,6 +119,7 @@ impl World {
             scheduling: text("/proc/self/stat")
                 .and_then(|stat| ProcStat::parse(&stat))
                 .map(|stat| stat.scheduling),
+            oom_score: text("/proc/self/oom_score_adj"),
             limits: RESOURCES.map(rlimit::soft),
             processors: (0..rustix::thread::CpuSet::MAX_CPU)
                 .filter(is_ours)
@@ -150,6 +153,10 @@ impl World {
             (
                 self.scheduling != other.scheduling,
                 "another scheduling policy",
+            ),
+            (
+                self.oom_score != other.oom_score,
+                "another adjustment for the out-of-memory killer",
             ),
             (self.limits != other.limits, "other resource limits"),
             (self.processors != other.processors, "other processors"),
@@ -239,7 +246,7 @@ mod tests {
             world.difference(&other).unwrap_or_default()
         };
         let other = || Some("other".to_owned());
-        let cases: [Case; 13] = [
+        let cases: [Case; 14] = [
             (&|it| it.namespaces[0] = other(), "another mnt namespace"),
             (&|it| it.namespaces[2] = other(), "another net namespace"),
             (&|it| it.root = None, "another root directory"),
@@ -255,6 +262,10 @@ mod tests {
             (&|it| it.cgroups.push("a".into()), "other cgroup limits"),
             (&|it| it.nice = Some(99), "another niceness"),
             (&|it| it.scheduling = None, "another scheduling policy"),
+            (
+                &|it| it.oom_score = other(),
+                "another adjustment for the out-of-memory killer",
+            ),
             (&|it| it.processors.push(9999), "other processors"),
         ];
         for (change, name) in cases {

@@ -312,6 +312,29 @@ fn a_link_that_makes_the_cache_too_large_has_it_trimmed() {
     outcome.assert_identical_objects();
 }
 
+/// Bazel's own disk cache, which has no limit of its size: the link finds and stores results there.
+#[test]
+fn a_cache_that_another_program_began_is_used_and_never_marked() {
+    let (program, home, dir) = (generated(5), Home::new(), tempfile::tempdir());
+    let dir = dir.expect("a directory");
+    let theirs = dir.path().join("cas/ab").join("ab".repeat(32));
+    fs::create_dir_all(theirs.parent().expect("a directory")).expect("made");
+    fs::write(&theirs, "built by another").expect("written");
+    let option = format!("--disk-cache={}", dir.path().display());
+    let link = || {
+        let link = Link::new(&program).option(&option);
+        link.option("--disk-cache-max-size=4K").run_at(&home)
+    };
+    link().expect_works().assert_none_cached();
+    let again = link().expect_works();
+    again.assert_all_cached();
+    assert_eq!(warnings(&again), 0, "{}", again.stderr);
+    trim(dir.path(), 0).expect_err("not a cache of its own");
+    assert!(theirs.exists());
+    let tag = dir.path().join("CACHEDIR.TAG");
+    assert!(!tag.exists());
+}
+
 #[test]
 fn constant_trimming_to_nothing_harms_no_link() {
     let program = generated(12);

@@ -367,6 +367,52 @@ fn a_directory_without_the_mark_of_a_cache_is_not_cleared() {
     assert!(place.path(&blob).exists());
 }
 
+/// Bazel's, say: it has the same form, and may hold years of work.
+#[test]
+fn a_cache_that_another_program_began_is_neither_cleared_nor_trimmed() {
+    let place = CleanHome::new();
+    let names = ["cas/ab/ab", "ac/cd/cd"].map(|start| format!("cache/{start}{}", "0".repeat(62)));
+    for name in &names {
+        place.write(name, "blob");
+    }
+    insta::assert_snapshot!(place.relto_told("--disk-cache=../cache cache clear"), @r"
+    exit 1
+    --- stderr
+    relto: error: the disk cache `[T]/project/../cache` is not trimmed: the directory is not marked as a cache of relto
+      hint: it held a cache before relto used it, which may be Bazel's: set `disk_cache` to a directory of its own
+    ");
+    let trim = "--disk-cache=../cache --disk-cache-max-size=1 cache trim";
+    let told = place.relto_told(trim);
+    assert!(told.starts_with("exit 1\n"), "{told}");
+    assert!(names.iter().all(|name| place.path(name).exists()));
+    let told = place.relto_told("--disk-cache=../cache doctor");
+    assert!(told.contains("not marked as a cache of relto"), "{told}");
+    assert!(!place.path("cache/CACHEDIR.TAG").exists());
+}
+
+#[test]
+fn a_cache_is_cleared_once_another_process_has_trimmed_it_or_that_is_an_error() {
+    let place = CleanHome::new();
+    let blob = format!("home/.cache/relto/cas/ab/ab{}", "0".repeat(62));
+    place.write(&blob, "blob");
+    let lock = fs_err::File::create(place.path("home/.cache/relto/trim.lock")).expect("made");
+    lock.file().lock().expect("locked");
+    insta::assert_snapshot!(place.relto_told("cache clear"), @r"
+    exit 1
+    --- stderr
+    relto: error: the disk cache `[T]/home/.cache/relto` is not cleared: another process is trimming it
+      hint: run it again when that has ended
+    ");
+    assert!(place.path(&blob).exists());
+    let told = std::thread::scope(|scope| {
+        let clearing = scope.spawn(|| place.relto_told("cache clear"));
+        drop(lock);
+        clearing.join().expect("it ends")
+    });
+    assert!(told.contains("1 file removed"), "{told}");
+    assert!(!place.path(&blob).exists());
+}
+
 #[test]
 fn a_log_filter_that_cannot_be_read_is_a_warning() {
     let place = CleanHome::new();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use fs_err as fs;
 use relto::internals::client_context::ClientContext;
-use relto::internals::compiler::{CompilerRequest, ResolvedToolchain};
+use relto::internals::compiler::{CompilerRequest, Purpose, ResolvedToolchain};
 use relto::internals::digest::DigestFunction;
 use relto::internals::hash_cache::HashCache;
 use relto::internals::job::Caller;
@@ -41,6 +41,7 @@ impl Links {
             name: compiler.to_str().expect("UTF-8"),
             arguments: &arguments,
             caller: Caller::Linker,
+            purpose: Purpose::Link,
             source: None,
             environment: &[],
             client_context: &ClientContext::default(),

@@ -1,6 +1,6 @@
 //! `relto explain`: the key that a link used, and what changed it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fs_err as fs;
@@ -8,7 +8,9 @@ use fs_err as fs;
 use crate::support::link::{Home, Link};
 use crate::support::llvm::{Llvm, run};
 use crate::support::outcome::LinkOutcome;
-use crate::support::program::{Feature, feature};
+use crate::support::program::{Feature, feature, generated};
+use crate::support::saved::Saved;
+use crate::support::toolchain_dir::ToolchainDir;
 
 fn explain(outcome: &LinkOutcome, home: &Home, earlier: &[&str]) -> String {
     let entries = fs::read_dir(outcome.dir()).expect("a directory");
@@ -189,4 +191,66 @@ fn an_earlier_job_file_is_explained_or_told_to_be_stale() {
     let (code, told) = relto(&link, &home, &["explain", &second, "strange"]);
     assert_eq!(code, Some(1), "{told}");
     assert!(told.contains("neither a job file nor"), "{told}");
+}
+
+/// A program that leaves a file, and answers nothing where it may not.
+fn compiler_of_a_tree(dir: &Path) -> PathBuf {
+    const SOURCE: &str = "#include <stdio.h>\n\
+        int main(void) {\n\
+          FILE *file = fopen(RAN, \"w\");\n\
+          if (!file) return 1;\n\
+          fclose(file);\n\
+          fputs(\"clang version 22.0.0\\nTarget: x86_64-pc-linux-gnu\\n\", stderr);\n\
+          return 0;\n\
+        }\n";
+    let ran = dir.join("RAN");
+    fs::write(dir.join("evil.c"), SOURCE).expect("written");
+    let mut clang = Llvm::get().command("clang");
+    clang.arg(format!("-DRAN=\"{}\"", ran.display()));
+    run(clang.current_dir(dir).args(["evil.c", "-o", "evil"]));
+    dir.join("evil")
+}
+
+/// Looking at a job file is no consent to what it names.
+#[test]
+fn a_compiler_that_a_job_file_names_is_asked_in_the_sandbox_only() {
+    let mut saved = Saved::new(&generated(4));
+    saved.compile_with(&compiler_of_a_tree(&saved.path("")));
+    let ran = saved.path("RAN");
+    drop(saved.command());
+    for arguments in [&["explain"][..], &["doctor", "--verify"]] {
+        let mut relto = Command::new(env!("CARGO_BIN_EXE_relto"));
+        saved.home.apply(&mut relto);
+        relto.current_dir(saved.path("")).args(arguments);
+        let output = relto.arg("jobs.json").output().expect("relto starts");
+        let told = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.contains("gives no answer in a sandbox"), "{told}");
+        assert!(!ran.exists(), "{arguments:?}");
+    }
+    let _ = saved.run();
+    assert!(ran.exists(), "a link starts it as the user would");
+}
+
+/// It is in no sandbox of a link, which hashes what the files say.
+#[test]
+fn a_compiler_with_configuration_files_is_asked_in_the_sandbox_too() {
+    let (own, home) = (ToolchainDir::new(), Home::new());
+    let clang = own.clang_of_its_own();
+    own.write("own/bin/clang.cfg", "-O1\n");
+    let program = feature(Feature::Plain);
+    let compiler = format!("-Wl,--thinlto-remote-compiler={}", clang.display());
+    let link = Link::new(&program).argument(&compiler).keep_objects();
+    let linked = link.run_at(&home).expect_works();
+    let told = explain(&linked, &home, &[]);
+    let keys = told
+        .lines()
+        .filter_map(|line| line.strip_prefix("  action "));
+    let keys: Vec<&str> = keys.collect();
+    assert_eq!(keys.len(), 3, "{told}");
+    for key in keys {
+        let hash = key.split('/').next().expect("a hash");
+        let kept = home.cache().join("relto/ac").join(&hash[..2]).join(hash);
+        assert!(kept.exists(), "{told}");
+    }
 }

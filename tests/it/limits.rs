@@ -325,3 +325,35 @@ fn objects_that_are_there_are_overwritten_where_their_directory_takes_no_files()
     }
     as_nobody(&saved, "chmod a-w .; exec \"$@\"");
 }
+
+/// As in a container that is given one file of the machine.
+#[test]
+fn an_object_that_is_a_mount_point_is_written_where_it_is() {
+    let (backends, home) = (Backends::new(&feature(Feature::Plain)), Home::new());
+    let mut clang = Command::new(backends.compiler());
+    let want = backends.arguments("main.o", "want.o");
+    succeeded(clang.current_dir(backends.dir()).args(want));
+    let want = fs::read(backends.path("main.o.want.o")).expect("compiled");
+    fs::write(backends.path("main.o.native.o"), "below").expect("written");
+    let script = "mount --bind mounted main.o.native.o && exec \"$@\"";
+    let mounted = ["unshare", "--mount", "sh", "-c", script, "sh"];
+    // Compiled from its action, found in the cache, compiled in place.
+    for variable in ["RELTO_LOG", "RELTO_LOG", "CC_PRINT_OPTIONS"] {
+        fs::write(backends.path("mounted"), want.repeat(2)).expect("written");
+        let mut relto = backends.relto(&home);
+        relto.args(backends.arguments("main.o", "native.o"));
+        relto.env("CC_PRINT_OPTIONS_FILE", "/dev/null");
+        relto.env(variable, "info");
+        let output = through(&mounted, &relto).output().expect("started");
+        let told = String::from_utf8_lossy(&output.stderr);
+        if told.contains("unshare: ") || told.contains("mount: ") {
+            return skip("it mounts a file, which needs root");
+        }
+        assert_eq!(output.status.code(), Some(0), "{told}");
+        assert!(fs::read(backends.path("mounted")).expect("there") == want);
+        assert_eq!(leftovers(backends.dir()), [] as [std::path::PathBuf; 0]);
+    }
+    assert_eq!(results(&home), 1);
+    let below = fs::read(backends.path("main.o.native.o"));
+    assert_eq!(below.expect("there"), b"below");
+}

@@ -9,6 +9,7 @@ use futures_util::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::{CachePlace, Hit, Verifier};
+use crate::compiler::Purpose;
 use crate::events::{Events, JobId};
 use crate::exec::remote::RemoteExecutor;
 use crate::exec::{Compiled, Planned, PlannedForm};
@@ -63,10 +64,9 @@ impl Engine {
     ) -> Result<Vec<CachedJob>, LinkError> {
         let connecting = options.farm.as_ref();
         let connecting = connecting.map(|farm| self.connect(farm, &events));
-        let link = Arc::new(
-            self.link(file, options, events, CancellationToken::new())
-                .await?,
-        );
+        let never = CancellationToken::new();
+        let link = self.link(file, Purpose::Inspection, options, events, never);
+        let link = Arc::new(link.await?);
         let Some(verifier) = link.delivery.verifier.clone() else {
             return Ok(Vec::new());
         };

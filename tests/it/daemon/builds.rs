@@ -84,6 +84,7 @@ fn a_caller_with_another_priority_or_other_limits_does_the_work_itself() {
         ("ulimit -t 9999; exec \"$@\"", "other resource limits"),
         ("exec nice -n 1 \"$@\"", "another niceness"),
         ("exec chrt --batch 0 \"$@\"", "another scheduling policy"),
+        ("exec choom -n 900 -- \"$@\"", "out-of-memory killer"),
     ] {
         let before = daemon.jobs();
         let mut relto = daemon.relto(&backends);
