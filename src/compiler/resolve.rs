@@ -173,7 +173,7 @@ impl ResolvedToolchain {
         let name = Path::new(request.name);
         let path = dir.map_or_else(|| Ok(name.to_owned()), |dir| compiler_in(dir, name))?;
         let search = request.search(dir);
-        let mut toolchain = Toolchain::discover(&path, &search, None)?;
+        let mut toolchain = Toolchain::discover(&path, &search)?;
         let files = digest_files(&toolchain, hash_cache)?;
         let (tool, _) = multi_call(request.caller, request.arguments);
         let called_as = toolchain.called_as.clone();
@@ -191,7 +191,7 @@ impl ResolvedToolchain {
         };
         let mut probe = CompilerProbe::ask(respondent, tool, answers)?;
         if probe.has_config_dirs() {
-            toolchain = Toolchain::discover(&path, &search, Some(&probe.config_dirs))?;
+            toolchain.add_config_dirs(&probe.config_dirs);
         }
         let mut configuration = Vec::new();
         let common = probe.portable(
@@ -201,7 +201,8 @@ impl ResolvedToolchain {
             answers,
             &mut configuration,
         );
-        let common = match request.unfit_environment() {
+        let doubt = toolchain.doubt.clone();
+        let common = match doubt.or_else(|| request.unfit_environment()) {
             Some(reason) => Err(reason),
             None => common,
         };

@@ -211,7 +211,7 @@ fn a_musl_program_has_one_loader_that_is_its_c_library_too() {
     fs::remove_file(fixture.path("lib/libc.so")).expect("removed");
     let mut environment = fixture.environment(None);
     environment.configuration = fixture.path("etc");
-    let missing = Toolchain::discover(&program, &environment, None);
+    let missing = Toolchain::discover(&program, &environment);
     assert!(matches!(
         missing,
         Err(ToolchainError::MissingLibrary { .. })
@@ -220,7 +220,7 @@ fn a_musl_program_has_one_loader_that_is_its_c_library_too() {
         "etc/ld-musl-x86_64.path",
         &format!("{}\n", fixture.path("other").display()),
     );
-    let toolchain = Toolchain::discover(&program, &environment, None).expect("complete");
+    let toolchain = Toolchain::discover(&program, &environment).expect("complete");
     let names: Vec<_> = toolchain
         .files
         .iter()
