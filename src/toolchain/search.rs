@@ -10,6 +10,7 @@ mod in_system;
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -17,7 +18,7 @@ use std::rc::Rc;
 use super::elf::{self, Image, Machine, ReadError};
 use super::ld_so_cache::CacheError;
 use super::subdirs::Subdirs;
-use super::system::System;
+use super::system::{System, cannot_be_opened};
 use super::tokens::{self, SearchDir, dir_of};
 
 /// What besides a compiler decides which files it loads: everything that discovery knows of the
@@ -238,14 +239,17 @@ impl<'a> Search<'a> {
                 let other = format!("`{}` is for {}", path.display(), image.machine);
                 found.passed_over.push(other);
             }
-            Err(ReadError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(ReadError::Io(error)) if error.kind() == std::io::ErrorKind::NotADirectory => {}
+            Err(ReadError::Io(error)) if error.kind() == ErrorKind::NotFound => {}
+            Err(ReadError::Io(error)) if error.kind() == ErrorKind::NotADirectory => {}
             Err(error) => {
-                // The loader of a compiler that comes upon it ends.
-                if let ReadError::Elf { .. } = &error {
-                    found.doubt(error.to_string());
+                let reason = error.to_string();
+                let goes_on = matches!(error, ReadError::Io(error) if cannot_be_opened(&error));
+                if !goes_on {
+                    // The loader ends at a damaged file, and can open what relto could not for a
+                    // lack of descriptors.
+                    found.doubt(reason.clone());
                 }
-                found.passed_over.push(error.to_string());
+                found.passed_over.push(reason);
             }
         }
         false

@@ -21,6 +21,8 @@ pub(super) struct System {
     pub(super) cache: Cache,
     /// For musl in its order; otherwise those of all systems, of which a loader has some.
     pub(super) dirs: Vec<PathBuf>,
+    /// The directory of its files.
+    configuration: PathBuf,
 }
 
 /// `ld.so.cache`.
@@ -29,12 +31,8 @@ pub(super) enum Cache {
     /// There is none, or the loader does not take it for one.
     None,
     Known(LdSoCache),
-    /// The loader may use it.
-    Unknown {
-        reason: String,
-        /// The directories of which `ldconfig` makes a cache.
-        dirs: Vec<PathBuf>,
-    },
+    /// The loader may use it, and relto cannot, for that reason.
+    Unknown(String),
 }
 
 impl System {
@@ -49,6 +47,7 @@ impl System {
             is_own_loader,
             cache: Cache::read(configuration),
             dirs,
+            configuration: configuration.to_owned(),
         }
     }
 
@@ -59,22 +58,26 @@ impl System {
             is_own_loader: true,
             cache: Cache::None,
             dirs,
+            configuration: configuration.to_owned(),
         }
+    }
+
+    /// The directories of which `ldconfig` makes a cache.
+    pub(super) fn configured_dirs(&self) -> Vec<PathBuf> {
+        conf::ld_so_conf(&self.configuration.join("ld.so.conf"))
     }
 }
 
 impl Cache {
     fn read(configuration: &Path) -> Self {
         let path = configuration.join("ld.so.cache");
-        let unknown = |why: &dyn std::fmt::Display| Self::Unknown {
-            reason: format!("`{}` cannot be used: {why}", path.display()),
-            dirs: conf::ld_so_conf(&configuration.join("ld.so.conf")),
+        let unknown = |why: &dyn std::fmt::Display| {
+            Self::Unknown(format!("`{}` cannot be used: {why}", path.display()))
         };
         let bytes = match read_limited(&path) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return unknown(&"it is too large"),
-            // Nor can the loader open it.
-            Err(error) if is_not_there(&error) => return Self::None,
+            Err(error) if cannot_be_opened(&error) => return Self::None,
             Err(error) => return unknown(&error),
         };
         match LdSoCache::parse(bytes) {
@@ -93,7 +96,8 @@ fn read_limited(path: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok((bytes.len() as u64 <= MAX_CACHE).then_some(bytes))
 }
 
-fn is_not_there(error: &io::Error) -> bool {
+/// Whether a loader cannot open the file either.
+pub(super) fn cannot_be_opened(error: &io::Error) -> bool {
     use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
     matches!(error.kind(), NotFound | NotADirectory | PermissionDenied)
 }

@@ -29,14 +29,16 @@ impl Search<'_> {
                 self.compare_with_cache(cache, name, found);
                 return;
             }
-            Cache::Unknown { reason, dirs } => {
-                found.doubt(reason.clone());
-                if dirs.iter().any(|dir| self.look_in(dir, name, found)) {
-                    return;
-                }
-            }
+            Cache::Unknown(reason) => found.doubt(reason.clone()),
         }
-        self.look_in_dirs(&system.dirs, name, found);
+        let mut dirs = Vec::new();
+        // What the cache would have named.
+        if found.doubt.is_some() {
+            dirs = system.configured_dirs();
+        }
+        if !dirs.iter().any(|dir| self.look_in(dir, name, found)) {
+            self.look_in_dirs(&system.dirs, name, found);
+        }
     }
 
     /// Looks into directories of which the loader knows some, in an order of its own.
@@ -55,6 +57,8 @@ impl Search<'_> {
             };
             self.look_in(dir, name, &mut here);
             found.passed_over.extend(here.passed_over);
+            let doubts = here.doubt.into_iter();
+            doubts.for_each(|reason| found.doubt(reason));
             if here.files.is_empty() {
                 continue;
             }
@@ -65,9 +69,6 @@ impl Search<'_> {
             }
             first = Some(dir);
             found.files.extend(here.files);
-            here.doubt
-                .into_iter()
-                .for_each(|reason| found.doubt(reason));
         }
     }
 
@@ -117,7 +118,7 @@ impl Search<'_> {
     pub(super) fn look_only_in_cache(&mut self, name: &[u8], found: &mut SearchResult) {
         match &self.system().cache {
             Cache::None => {}
-            Cache::Unknown { reason, .. } => found.doubt(reason.clone()),
+            Cache::Unknown(reason) => found.doubt(reason.clone()),
             Cache::Known(cache) => match cache.lookup(name, self.machine) {
                 Ok(library) if library == CachedLibrary::default() => {}
                 Ok(library) => {
