@@ -201,11 +201,9 @@ impl ResolvedToolchain {
             answers,
             &mut configuration,
         );
-        let doubt = toolchain.doubt.clone();
-        let common = match doubt.or_else(|| request.unfit_environment()) {
-            Some(reason) => Err(reason),
-            None => common,
-        };
+        let unfit = toolchain.doubt.clone();
+        let unfit = unfit.or_else(|| request.unfit_environment());
+        let common = unfit.map_or(common, Err);
         let worker = (request.source == Some(&ToolchainSource::Worker)).then(|| {
             let name = worker_name(request.name, &toolchain);
             let configuration = configuration.clone();

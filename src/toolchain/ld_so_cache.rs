@@ -253,9 +253,10 @@ impl LdSoCache {
 
     fn entry(&self, index: usize) -> Result<Entry, CacheError> {
         let at = self.table + index * self.entry_size;
-        let hwcap = match self.entry_size == NEW.1 {
-            true => self.bytes.get(at + 16..).and_then(<[u8]>::first_chunk),
-            false => Some(&[0; 8]),
+        let hwcap = if self.entry_size == NEW.1 {
+            self.bytes.get(at + 16..).and_then(<[u8]>::first_chunk)
+        } else {
+            Some(&[0; 8])
         };
         Ok(Entry {
             flags: self.number(at)?,
@@ -301,9 +302,12 @@ fn count_at(bytes: &[u8], at: usize, table: usize, size: usize) -> Result<usize,
 
 /// The order of the table: numbers in names count by their value. Caches have the greatest first.
 fn compare_names(mut left: &[u8], mut right: &[u8], is_signed: bool) -> Ordering {
-    let value = |byte: u8| match is_signed {
-        true => i32::from(byte.cast_signed()),
-        false => i32::from(byte),
+    let value = |byte: u8| {
+        if is_signed {
+            i32::from(byte.cast_signed())
+        } else {
+            i32::from(byte)
+        }
     };
     while let Some((&one, rest)) = left.split_first() {
         let other = right.first().copied().unwrap_or(0);

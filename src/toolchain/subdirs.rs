@@ -68,7 +68,6 @@ fn legacy_names(machine: Machine) -> &'static [&'static str] {
             "zarch", "ldisp", "eimm", "dfp", "z900", "z990", "z9-109", "z10", "z196", "zEC12",
             "z13", "z14", "z15", "z16",
         ],
-        "riscv64" => &[],
         "loongarch64" => &["loongarch"],
         _ => &[],
     }

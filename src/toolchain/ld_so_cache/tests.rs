@@ -49,7 +49,7 @@ impl Strings {
 }
 
 fn push(bytes: &mut Vec<u8>, numbers: &[u32]) {
-    numbers.iter().for_each(|it| bytes.extend(it.to_ne_bytes()));
+    bytes.extend(numbers.iter().flat_map(|it| it.to_ne_bytes()));
 }
 
 fn sorted(mut rows: Vec<Row>) -> Vec<Row> {
