@@ -56,5 +56,12 @@ text config_file tree.toml ' jobs = 4\nstrategy = "dynamic"\nremote_executor = "
 text config_file user.toml '!disk_cache = "~/c"\nverify = 2\nconfig = "x"\nremote_header = { a = "${HOME}" }\n[config.x]\nprofile = "p.json"\ncredential_helper = "*.x=/h"\n'
 text bazelrc rc '# c\nbuild --remote_executor=grpc://f:1 --jobs=3\ntry-import %%workspace%%/more\nbuild:a --remote_cache=x \\\n --config=b\ncommon --noremote_accept_cached\000build --tls_certificate %%workspace%%/c\nimport f\nbuild:b --remote_header=a=b\n'
 text ld_so_conf conf '/a # x\ninclude d/*.conf\ninclude c\nhwcap 1 x\n/y:/z,/w=libc6\000/one\ninclude ../c\n'
+mkdir -p dir.a/glibc-hwcaps/x86-64-v3
+"$clang" -shared -nostdlib -Wl,-soname,libx.so -x c /dev/null -o dir.a/libx.so
+cp dir.a/libx.so dir.a/glibc-hwcaps/x86-64-v3/
+for format in new old compat; do
+    /sbin/ldconfig -X -f /dev/null -c "$format" -C "$format.cache" "$PWD/dir.a" 2>/dev/null || true
+    if [ -e "$format.cache" ]; then seeds ld_so_cache "$format.cache"; fi
+done
 text words line '-O2 @a "x \\"y" '"'z'"' -c -target x -fsave-optimization-record=yaml -gsplit-dwarf -mllvm -x\n# c \\\n d'
 text farm_result result '\001\022\021\012\013relto/out.o\052\002\177E\040\000'

@@ -206,7 +206,7 @@ pub mod internals {
     }
     pub mod toolchain {
         pub use crate::toolchain::{
-            SearchEnvironment, Toolchain, ToolchainError, config, elf, ld_so_conf,
+            LdSoCache, SearchEnvironment, Toolchain, ToolchainError, config, elf, ld_so_conf,
         };
     }
     pub mod wrapper {

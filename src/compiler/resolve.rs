@@ -183,7 +183,7 @@ impl ResolvedToolchain {
         let name = Path::new(request.name);
         let path = dir.map_or_else(|| Ok(name.to_owned()), |dir| compiler_in(dir, name))?;
         let search = request.search(dir);
-        let mut toolchain = Toolchain::discover(&path, &search, None)?;
+        let mut toolchain = Toolchain::discover(&path, &search)?;
         let files = digest_files(&toolchain, hash_cache)?;
         let (tool, _) = multi_call(request.caller, request.arguments);
         let called_as = toolchain.called_as.clone();
@@ -201,7 +201,7 @@ impl ResolvedToolchain {
         };
         let mut probe = CompilerProbe::ask(respondent, tool, answers)?;
         if probe.has_config_dirs() {
-            toolchain = Toolchain::discover(&path, &search, Some(&probe.config_dirs))?;
+            toolchain.add_config_dirs(&probe.config_dirs);
         }
         let mut configuration = Vec::new();
         let common = probe.portable(
@@ -211,15 +211,10 @@ impl ResolvedToolchain {
             answers,
             &mut configuration,
         );
-        let common = match common {
-            Err(Unportable::Unknown(error)) => return Err(error),
-            Err(Unportable::InPlace(reason)) => Err(reason),
-            Ok(words) => Ok(words),
-        };
-        let common = match request.unfit_environment() {
-            Some(reason) => Err(reason),
-            None => common,
-        };
+        let common = known(common)?;
+        let unfit = toolchain.doubt.clone();
+        let unfit = unfit.or_else(|| request.unfit_environment());
+        let common = unfit.map_or(common, Err);
         let worker = (request.source == Some(&ToolchainSource::Worker)).then(|| {
             let name = worker_name(request.name, &toolchain);
             let configuration = configuration.clone();
@@ -364,6 +359,20 @@ fn has_runtimes(compiler: &Path) -> bool {
 fn release_of(version: &str) -> Option<u32> {
     let (_, number) = version.split_once("version ")?;
     number.split('.').next()?.parse().ok()
+}
+
+/// The common arguments, or why the jobs run in place.
+///
+/// # Errors
+/// Neither is known.
+fn known(
+    common: Result<Vec<String>, Unportable>,
+) -> Result<Result<Vec<String>, String>, CompilerError> {
+    match common {
+        Err(Unportable::Unknown(error)) => Err(error),
+        Err(Unportable::InPlace(reason)) => Ok(Err(reason)),
+        Ok(words) => Ok(Ok(words)),
+    }
 }
 
 /// How a command line starts the compiler from its tree.

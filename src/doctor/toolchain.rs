@@ -95,7 +95,7 @@ fn look(
     if let Some(reason) = toolchain.obstacle() {
         findings.push(Finding::warning(
             format!("all jobs would run in place, uncached: {reason}"),
-            "unset it for links through relto",
+            "unset or change that for links through relto",
         ));
     }
     let lld = linker(toolchain.compiler());

@@ -32,6 +32,7 @@ pub(super) struct Closure {
     pub(super) files: Vec<ToolchainFile>,
     pub(super) loader: Option<String>,
     pub(super) inhibit_rpath: Vec<String>,
+    pub(super) doubt: Option<String>,
 }
 
 /// Finds the closure of a program that goes into the tree as `tree_path`.
@@ -53,6 +54,7 @@ pub(super) fn of_program(
         files: BTreeMap::new(),
         loader: None,
         inhibit_rpath: Vec::new(),
+        doubt: None,
     };
     if let Some(path) = interpreter {
         walk.take_loader(program, &path, &image)?;
@@ -66,6 +68,7 @@ pub(super) fn of_program(
         files: walk.files.into_values().collect(),
         loader: walk.loader,
         inhibit_rpath: walk.inhibit_rpath,
+        doubt: walk.doubt,
     })
 }
 
@@ -80,6 +83,8 @@ struct LibraryWalk<'a> {
     files: BTreeMap<String, ToolchainFile>,
     loader: Option<String>,
     inhibit_rpath: Vec<String>,
+    /// The first of several.
+    doubt: Option<String>,
 }
 
 impl LibraryWalk<'_> {
@@ -146,6 +151,11 @@ impl LibraryWalk<'_> {
                 needed_by: needing,
                 passed_over: found.passed_over,
             });
+        }
+        if let Some(reason) = found.doubt {
+            let name = String::from_utf8_lossy(name);
+            let text = format!("the dynamic loader may take another `{name}`: {reason}");
+            self.doubt.get_or_insert(text);
         }
         self.names.insert(name.to_vec());
         for (path, image, level) in found.files {

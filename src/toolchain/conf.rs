@@ -1,4 +1,5 @@
-//! Library directories that files in `/etc` name.
+//! Library directories that files in `/etc` name: musl's own, and those of which `ldconfig` makes
+//! `ld.so.cache`, where that cannot be used.
 //!
 //! Files that cannot be read or parsed are ignored, as `ldconfig` does, which only warns about
 //! them.

@@ -83,6 +83,24 @@ impl Machine {
             _ => "",
         }
     }
+
+    /// The flags of this machine's libraries in `ld.so.cache` (glibc's `ldconfig.h`), with the
+    /// floating-point arguments that distributions use; `None` where that is not known.
+    pub(super) fn cache_flags(self) -> Option<u32> {
+        const LIBC6: u32 = 3;
+        let machine = match (elf::Machine(self.number), self.wide) {
+            (elf::EM_386, _) => 0,
+            (elf::EM_X86_64, true) => 0x0300,
+            (elf::EM_X86_64, false) => 0x0800,
+            (elf::EM_S390, true) => 0x0400,
+            (elf::EM_PPC64, true) => 0x0500,
+            (elf::EM_AARCH64, true) => 0x0a00,
+            (elf::EM_RISCV, true) => 0x1000,
+            (elf::EM_LOONGARCH, true) => 0x1200,
+            _ => return None,
+        };
+        Some(machine | LIBC6)
+    }
 }
 
 impl fmt::Display for Machine {

@@ -85,7 +85,7 @@ impl Hinted for ToolchainError {
             Self::MissingLibrary { passed_over, .. } => {
                 let mut hints = passed_over.clone();
                 hints.push(
-                    "install the library, or set `LD_LIBRARY_PATH` as for running the compiler"
+                    "install the library, or set `LD_LIBRARY_PATH` as for running the compiler; what is new in a directory of `/etc/ld.so.conf` needs `ldconfig`"
                         .to_owned(),
                 );
                 hints

@@ -10,8 +10,11 @@ mod conf;
 pub mod config;
 pub mod elf;
 mod error;
+mod ld_so_cache;
 mod program;
 mod search;
+mod subdirs;
+mod system;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -21,6 +24,7 @@ use std::path::{Path, PathBuf};
 pub use conf::ld_so_conf;
 pub use elf::Machine;
 pub use error::ToolchainError;
+pub use ld_so_cache::LdSoCache;
 pub use search::SearchEnvironment;
 
 use closure::Closure;
@@ -59,13 +63,15 @@ pub struct Toolchain {
     /// The compiler itself says which it reads for given arguments ([`config::named_in`]).
     pub config_candidates: Vec<PathBuf>,
     pub machine: Machine,
+    /// Why the dynamic loader of this machine may load other libraries than these; mostly nothing.
+    pub doubt: Option<String>,
 }
 
 impl Toolchain {
     /// Finds the files of `compiler`: a path, or a bare name that is looked up in `PATH`.
     ///
-    /// `config_dirs` is what [`ConfigDirs::parse`] found for this compiler; without it, only the
-    /// directories of the compiler are searched for configuration files.
+    /// Only the directories of the compiler are searched for configuration files;
+    /// [`add_config_dirs`](Self::add_config_dirs) searches others.
     ///
     /// # Errors
     /// The path does not name a program, or names a script, a compiler wrapper, a program for
@@ -73,16 +79,15 @@ impl Toolchain {
     pub fn discover(
         compiler: &Path,
         environment: &SearchEnvironment,
-        config_dirs: Option<&ConfigDirs>,
     ) -> Result<Self, ToolchainError> {
         let program = Program::find(compiler, environment)?;
-        let config_candidates =
-            config::candidates(&[&program.called_as, &program.path], config_dirs);
+        let config_candidates = config::candidates(&[&program.called_as, &program.path], None);
         let machine = program.image.machine;
         let Closure {
             files,
             loader,
             inhibit_rpath,
+            doubt,
         } = closure::of_program(
             environment,
             &program.path,
@@ -98,7 +103,14 @@ impl Toolchain {
             inhibit_rpath,
             config_candidates,
             machine,
+            doubt,
         })
+    }
+
+    /// Adds the configuration files in `dirs`, which [`ConfigDirs::parse`] found for this compiler.
+    pub fn add_config_dirs(&mut self, dirs: &ConfigDirs) {
+        let programs: [&Path; 2] = [&self.called_as, &self.program];
+        self.config_candidates = config::candidates(&programs, Some(dirs));
     }
 
     /// The words before the compiler's path on the command line when the tree is in `root`

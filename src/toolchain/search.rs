@@ -1,19 +1,25 @@
 //! Finds a library where a dynamic loader would look for it.
 //!
 //! The rules are those of `ld.so(8)` (glibc's `elf/dl-load.c`) and of musl's `ldso/dynlink.c`.
-//! [`closure`](super::closure) decides which libraries are needed. `/etc/ld.so.conf` is read
-//! instead of the cache that `ldconfig` builds from it, and the directories for hardware
-//! capabilities that glibc 2.37 dropped (`tls`, `haswell`) are ignored.
+//! [`closure`](super::closure) decides which libraries are needed, [`system`](super::system) knows
+//! what no search path names. Where loaders differ in a way that their files do not tell, the result
+//! is a guess, and says so.
+
+mod in_system;
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::elf::{self, Image, Machine, ReadError};
-use super::tokens::dir_of;
-use super::{conf, tokens};
+use super::ld_so_cache::CacheError;
+use super::subdirs::Subdirs;
+use super::system::{System, cannot_be_opened};
+use super::tokens::{self, SearchDir, dir_of};
 
 /// What besides a compiler decides which files it loads: everything that discovery knows of the
 /// machine.
@@ -27,7 +33,7 @@ pub struct SearchEnvironment {
     pub current_dir: PathBuf,
     /// The machine that will run the compiler; `None` accepts any.
     pub machine: Option<Machine>,
-    /// The directory of `ld.so.conf` and `ld-musl-*.path`: `/etc`.
+    /// The directory of `ld.so.cache`, `ld.so.conf` and `ld-musl-*.path`: `/etc`.
     pub configuration: PathBuf,
 }
 
@@ -72,8 +78,8 @@ pub(super) struct LoadedObject {
     pub(super) image: Image,
     /// Index of the file that needs it in the list of loaded files; `None` for the program.
     pub(super) needed_by: Option<usize>,
-    rpath: Vec<PathBuf>,
-    runpath: Vec<PathBuf>,
+    rpath: Vec<SearchDir>,
+    runpath: Vec<SearchDir>,
 }
 
 /// A search with one program's loader.
@@ -83,19 +89,10 @@ pub(super) struct Search<'a> {
     libc: Libc,
     machine: Machine,
     loader: Option<PathBuf>,
-    library_path: Vec<PathBuf>,
-    system: OnceCell<Vec<PathBuf>>,
-    /// The variant directories in each directory that was searched already.
-    variants: HashMap<PathBuf, Vec<Variant>>,
-}
-
-/// A directory of libraries for newer processors.
-#[derive(Debug, Clone)]
-struct Variant {
-    /// The best is 0.
-    rank: usize,
-    level: &'static str,
-    dir: PathBuf,
+    library_path: Vec<SearchDir>,
+    system: OnceCell<Rc<System>>,
+    /// What is below each directory that was searched already.
+    subdirs: HashMap<PathBuf, Rc<Subdirs>>,
 }
 
 /// The result of a search: the plain file, and variants of it for newer processors.
@@ -104,6 +101,20 @@ pub(super) struct SearchResult {
     pub(super) files: Vec<(PathBuf, Image, Option<&'static str>)>,
     /// Files of that name that the loader cannot use, and why.
     pub(super) passed_over: Vec<String>,
+    /// Why the loader may take other files; the first of several reasons.
+    pub(super) doubt: Option<String>,
+    /// A better variant in a later directory would win in the tree, but not on this machine.
+    next_rank: usize,
+}
+
+impl SearchResult {
+    fn doubt(&mut self, reason: impl Into<String>) {
+        self.doubt.get_or_insert(reason.into());
+    }
+
+    fn doubt_cache(&mut self, error: CacheError) {
+        self.doubt(format!("`ld.so.cache` cannot be used: {error}"));
+    }
 }
 
 impl<'a> Search<'a> {
@@ -124,7 +135,7 @@ impl<'a> Search<'a> {
             loader: loader.map(Path::to_owned),
             library_path: Vec::new(),
             system: OnceCell::new(),
-            variants: HashMap::new(),
+            subdirs: HashMap::new(),
         };
         let entries = environment.library_path.as_deref().unwrap_or_default();
         if !entries.is_empty() {
@@ -169,30 +180,56 @@ impl<'a> Search<'a> {
         loaded: &[LoadedObject],
     ) -> SearchResult {
         let mut found = SearchResult::default();
-        // A better variant in a later directory would win in the tree, but not on this machine.
-        let mut next_rank = 0;
         for dir in self.dirs(needed_by, loaded) {
-            for variant in self.variants_in(&dir) {
-                let Variant { rank, level, dir } = &variant;
-                if *rank >= next_rank && self.try_file(dir, name, Some(level), &mut found) {
-                    next_rank = rank + 1;
-                }
+            let before = found.files.len();
+            let is_complete = self.look_in(&dir.path, name, &mut found);
+            if dir.is_guess && found.files.len() > before {
+                let dir = dir.path.display();
+                found.doubt(format!("`{dir}` has `$LIB` or `$PLATFORM` in its name"));
             }
-            if self.try_file(&dir, name, None, &mut found) {
-                break;
+            if is_complete {
+                return found;
             }
+        }
+        match self.libc {
+            Libc::Musl => {}
+            Libc::Glibc if loaded[needed_by].image.no_default_dirs => {
+                self.look_only_in_cache(name, &mut found);
+            }
+            Libc::Glibc => self.look_in_system(name, &mut found),
         }
         found
     }
 
+    /// Takes what there is in `dir`, and returns whether the loader goes no further.
+    fn look_in(&mut self, dir: &Path, name: &[u8], found: &mut SearchResult) -> bool {
+        let file = OsStr::from_bytes(name);
+        if self.libc == Libc::Glibc {
+            let subdirs = self.subdirs(dir);
+            for variant in &subdirs.variants {
+                let path = variant.dir.join(file);
+                let is_better = variant.rank >= found.next_rank;
+                if is_better && self.try_file(path, Some(variant.level), found) {
+                    found.next_rank = variant.rank + 1;
+                }
+            }
+            for dir in &subdirs.legacy {
+                if self.try_file(dir.join(file), None, found) {
+                    let dir = dir.display();
+                    found.doubt(format!("only some loaders look into `{dir}`"));
+                    return true;
+                }
+            }
+        }
+        self.try_file(dir.join(file), None, found)
+    }
+
     fn try_file(
         &self,
-        dir: &Path,
-        name: &[u8],
+        path: PathBuf,
         level: Option<&'static str>,
         found: &mut SearchResult,
     ) -> bool {
-        let path = dir.join(OsStr::from_bytes(name));
         match elf::read(&path) {
             Ok(image) if image.machine == self.machine => {
                 found.files.push((path, image, level));
@@ -202,15 +239,24 @@ impl<'a> Search<'a> {
                 let other = format!("`{}` is for {}", path.display(), image.machine);
                 found.passed_over.push(other);
             }
-            Err(ReadError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(ReadError::Io(error)) if error.kind() == std::io::ErrorKind::NotADirectory => {}
-            Err(error) => found.passed_over.push(error.to_string()),
+            Err(ReadError::Io(error)) if error.kind() == ErrorKind::NotFound => {}
+            Err(ReadError::Io(error)) if error.kind() == ErrorKind::NotADirectory => {}
+            Err(error) => {
+                let reason = error.to_string();
+                let goes_on = matches!(error, ReadError::Io(error) if cannot_be_opened(&error));
+                if !goes_on {
+                    // The loader ends at a damaged file, and can open what relto could not for a
+                    // lack of descriptors.
+                    found.doubt(reason.clone());
+                }
+                found.passed_over.push(reason);
+            }
         }
         false
     }
 
-    /// All directories in the loader's order.
-    fn dirs(&self, needed_by: usize, loaded: &[LoadedObject]) -> Vec<PathBuf> {
+    /// The directories of search paths, in the loader's order; for musl all directories.
+    fn dirs(&self, needed_by: usize, loaded: &[LoadedObject]) -> Vec<SearchDir> {
         let chain = std::iter::successors(Some(needed_by), |&index| loaded[index].needed_by);
         let own = &loaded[needed_by];
         let mut dirs = Vec::new();
@@ -230,57 +276,38 @@ impl<'a> Search<'a> {
                 }
             }
         }
-        if !own.image.no_default_dirs {
-            dirs.extend(self.system().iter().cloned());
+        if self.libc == Libc::Musl && !own.image.no_default_dirs {
+            dirs.extend(self.system().dirs.iter().cloned().map(SearchDir::certain));
         }
         dirs
     }
 
-    fn system(&self) -> &[PathBuf] {
-        self.system.get_or_init(|| {
+    fn system(&self) -> Rc<System> {
+        let system = self.system.get_or_init(|| {
             let configuration = &self.environment.configuration;
-            let mut dirs = match self.libc {
-                Libc::Glibc => {
-                    let mut dirs = conf::ld_so_conf(&configuration.join("ld.so.conf"));
-                    dirs.extend(tokens::default_dirs(self.machine));
-                    dirs
-                }
-                Libc::Musl => conf::musl_path(configuration, self.loader.as_deref()),
-            };
-            // A loader that is not part of the system (Nix, a relocated sysroot) has its libraries
-            // in its own directory.
-            dirs.extend(self.loader.as_deref().map(|it| dir_of(it).to_owned()));
-            dirs
-        })
+            let loader = self.loader.as_deref();
+            Rc::new(match self.libc {
+                Libc::Glibc => System::glibc(configuration, loader, self.machine),
+                Libc::Musl => System::musl(configuration, loader),
+            })
+        });
+        Rc::clone(system)
     }
 
-    /// The `glibc-hwcaps` subdirectories of `dir`, best first.
-    fn variants_in(&mut self, dir: &Path) -> Vec<Variant> {
-        let levels = match (self.libc, self.machine.platform()) {
-            (Libc::Musl, _) => return Vec::new(),
-            (_, "x86_64") => ["x86-64-v4", "x86-64-v3", "x86-64-v2"].as_slice(),
-            (_, "powerpc64le") => &["power11", "power10", "power9"],
-            (_, "s390x") => &["z17", "z16", "z15", "z14", "z13"],
-            _ => return Vec::new(),
-        };
-        if let Some(known) = self.variants.get(dir) {
-            return known.clone();
+    fn subdirs(&mut self, dir: &Path) -> Rc<Subdirs> {
+        if let Some(known) = self.subdirs.get(dir) {
+            return Rc::clone(known);
         }
-        let parent = dir.join("glibc-hwcaps");
-        let mut there = Vec::new();
-        if parent.is_dir() {
-            for (rank, level) in levels.iter().copied().enumerate() {
-                let dir = parent.join(level);
-                there.push(Variant { rank, level, dir });
-            }
-        }
-        self.variants.insert(dir.to_owned(), there.clone());
-        there
+        let subdirs = Rc::new(Subdirs::of(dir, self.machine));
+        self.subdirs.insert(dir.to_owned(), Rc::clone(&subdirs));
+        subdirs
     }
 
-    fn expand(&self, list: &[u8], separators: &[u8], origin: &Path) -> Vec<PathBuf> {
-        let dirs = tokens::expand(list, separators, origin, self.machine);
-        let current = &self.environment.current_dir;
-        dirs.map(|dir| current.join(dir)).collect()
+    fn expand(&self, list: &[u8], separators: &[u8], origin: &Path) -> Vec<SearchDir> {
+        let mut dirs = tokens::expand(list, separators, origin, self.machine);
+        for dir in &mut dirs {
+            dir.path = self.environment.current_dir.join(&dir.path);
+        }
+        dirs
     }
 }

@@ -17,7 +17,7 @@ fn here() -> SearchEnvironment {
 }
 
 fn refused(compiler: &Path) -> ToolchainError {
-    let error = Toolchain::discover(compiler, &here(), None).expect_err("refused");
+    let error = Toolchain::discover(compiler, &here()).expect_err("refused");
     assert!(!error.hints().is_empty(), "no hint for: {error}");
     error
 }
@@ -31,7 +31,7 @@ fn program(dir: &Path, name: &str, contents: &[u8]) -> PathBuf {
 
 #[test]
 fn a_bare_name_is_found_in_path_with_its_loader_and_libraries() {
-    let found = Toolchain::discover(Path::new("true"), &here(), None).expect("found");
+    let found = Toolchain::discover(Path::new("true"), &here()).expect("found");
     assert_eq!(found.name, "true");
     assert_eq!(found.called_as, Path::new("/usr/bin/true"));
     let loader = found.loader.clone().expect("true is linked dynamically");
@@ -51,7 +51,7 @@ fn a_symbolic_link_keeps_its_name_and_resolves_to_the_program() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let link = dir.path().join("aarch64-linux-gnu-clang++");
     symlink("/usr/bin/true", &link).expect("linked");
-    let found = Toolchain::discover(&link, &here(), None).expect("found");
+    let found = Toolchain::discover(&link, &here()).expect("found");
     assert_eq!(found.name, "aarch64-linux-gnu-clang++");
     assert_eq!(found.called_as, link);
     assert_eq!(found.files[0].tree_path, "bin/aarch64-linux-gnu-clang++");
@@ -60,7 +60,7 @@ fn a_symbolic_link_keeps_its_name_and_resolves_to_the_program() {
 
 #[test]
 fn a_static_program_has_no_loader_and_no_libraries() {
-    let found = Toolchain::discover(Path::new("/bin/busybox"), &here(), None).expect("found");
+    let found = Toolchain::discover(Path::new("/bin/busybox"), &here()).expect("found");
     assert_eq!(found.loader, None);
     assert_eq!(found.loader_command("tc"), [] as [String; 0]);
     assert_eq!(found.files.len(), 1);

@@ -8,6 +8,23 @@ use std::path::{Path, PathBuf};
 
 use super::elf::Machine;
 
+/// A directory of a search path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SearchDir {
+    pub(super) path: PathBuf,
+    /// A loader has its own value for a token in the entry, which is not known.
+    pub(super) is_guess: bool,
+}
+
+impl SearchDir {
+    pub(super) fn certain(path: PathBuf) -> Self {
+        Self {
+            path,
+            is_guess: false,
+        }
+    }
+}
+
 /// The directories of a list with `$ORIGIN`, `$LIB` and `$PLATFORM` expanded; an empty entry is the
 /// current directory.
 pub(super) fn expand(
@@ -15,20 +32,22 @@ pub(super) fn expand(
     separators: &[u8],
     origin: &Path,
     machine: Machine,
-) -> impl Iterator<Item = PathBuf> {
-    let mut dirs = Vec::new();
+) -> Vec<SearchDir> {
+    let mut dirs: Vec<SearchDir> = Vec::new();
     for entry in list.split(|byte| separators.contains(byte)) {
         let text = replace(entry, "ORIGIN", origin.as_os_str().as_bytes());
         let text = replace(&text, "PLATFORM", machine.platform().as_bytes());
         for lib in lib_names(machine) {
             let dir = replace(&text, "LIB", lib.as_bytes());
-            if !dirs.contains(&dir) {
-                dirs.push(dir);
+            let path = PathBuf::from(OsStr::from_bytes(&dir));
+            if !dirs.iter().any(|known| known.path == path) {
+                // `$ORIGIN` alone has one value.
+                let is_guess = dir != replace(entry, "ORIGIN", origin.as_os_str().as_bytes());
+                dirs.push(SearchDir { path, is_guess });
             }
         }
     }
-    dirs.into_iter()
-        .map(|dir| PathBuf::from(OsStr::from_bytes(&dir)))
+    dirs
 }
 
 /// Replaces `$NAME` and `${NAME}`.
@@ -124,11 +143,11 @@ mod tests {
         let Some(machine) = Machine::host() else {
             return;
         };
-        let dirs: Vec<_> = expand(b"/a/$LIB:/b::/b", b":", Path::new("/"), machine).collect();
+        let dirs = expand(b"/a/$LIB:$ORIGIN/b::/b", b":", Path::new(""), machine);
         let multiarch = format!("/a/lib/{}", multiarch(machine));
-        assert_eq!(
-            dirs,
-            [&multiarch, "/a/lib64", "/a/lib", "/b", ""].map(PathBuf::from)
-        );
+        let paths = [&multiarch, "/a/lib64", "/a/lib", "/b", ""].map(PathBuf::from);
+        assert!(dirs.iter().map(|dir| &dir.path).eq(&paths));
+        let guesses = dirs.iter().map(|dir| dir.is_guess);
+        assert!(guesses.eq([true, true, true, false, false]));
     }
 }

@@ -88,6 +88,7 @@ mod silent_names;
 mod slices;
 mod split_dwarf;
 mod streaming;
+mod system_libraries;
 mod toolchain;
 
 mod uncached;

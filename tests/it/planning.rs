@@ -183,7 +183,7 @@ fn settle(files: &[PathBuf]) {
 fn read_each_time(compiler: &Path) -> (u64, u64) {
     let dir = compiler.parent().expect("a directory").to_owned();
     let environment = SearchEnvironment::new(None, None, dir);
-    let toolchain = Toolchain::discover(compiler, &environment, None).expect("complete");
+    let toolchain = Toolchain::discover(compiler, &environment).expect("complete");
     let found = toolchain.files.iter().map(|file| fs::metadata(&file.host));
     let found = found.map(|found| found.expect("there"));
     let sizes = found.filter(|found| found.ctime_nsec() == 0);

@@ -8,6 +8,7 @@ use fs_err as fs;
 use relto::internals::error::Hinted as _;
 use relto::internals::toolchain::{Toolchain, ToolchainError};
 
+use crate::support::skip::is_long;
 use crate::support::toolchain_dir::{CLANG, ToolchainDir};
 
 /// What the loader itself says it would load, links resolved; without the program and the vdso.
@@ -65,6 +66,35 @@ fn clang_needs_what_the_loader_says() {
     let fixture = ToolchainDir::new();
     let found = assert_as_the_loader(&fixture, Path::new(CLANG), None);
     assert!(found.contains_key("libLLVM.so.22.1"), "{found:?}");
+}
+
+/// Programs with all sorts of search paths; scripts and what needs a library by its path are refused.
+#[test]
+fn programs_of_this_machine_need_what_the_loader_says() {
+    let fixture = ToolchainDir::new();
+    let entries = fs::read_dir("/usr/bin").expect("a directory");
+    let mut programs: Vec<_> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    programs.sort();
+    let step = if is_long() { 1 } else { 10 };
+    let mut compared = 0;
+    for program in programs.iter().step_by(step) {
+        let Ok(toolchain) = fixture.discover(program, None) else {
+            continue;
+        };
+        if toolchain.loader.is_none() || toolchain.doubt.is_some() {
+            continue;
+        }
+        let asked = asked(program, fixture.dir.path(), None);
+        if asked.is_empty() {
+            // It runs with other rights than the caller's.
+            continue;
+        }
+        assert_eq!(found(&toolchain), asked, "{}", program.display());
+        compared += 1;
+    }
+    assert!(compared > 10, "only {compared} programs");
 }
 
 #[test]
@@ -211,7 +241,7 @@ fn a_musl_program_has_one_loader_that_is_its_c_library_too() {
     fs::remove_file(fixture.path("lib/libc.so")).expect("removed");
     let mut environment = fixture.environment(None);
     environment.configuration = fixture.path("etc");
-    let missing = Toolchain::discover(&program, &environment, None);
+    let missing = Toolchain::discover(&program, &environment);
     assert!(matches!(
         missing,
         Err(ToolchainError::MissingLibrary { .. })
@@ -220,7 +250,7 @@ fn a_musl_program_has_one_loader_that_is_its_c_library_too() {
         "etc/ld-musl-x86_64.path",
         &format!("{}\n", fixture.path("other").display()),
     );
-    let toolchain = Toolchain::discover(&program, &environment, None).expect("complete");
+    let toolchain = Toolchain::discover(&program, &environment).expect("complete");
     let names: Vec<_> = toolchain
         .files
         .iter()

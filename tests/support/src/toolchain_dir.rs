@@ -107,6 +107,6 @@ impl ToolchainDir {
         program: &Path,
         library_path: Option<&str>,
     ) -> Result<Toolchain, ToolchainError> {
-        Toolchain::discover(program, &self.environment(library_path), None)
+        Toolchain::discover(program, &self.environment(library_path))
     }
 }
