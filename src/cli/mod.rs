@@ -80,7 +80,8 @@ pub fn main() -> std::process::ExitCode {
 }
 
 fn command() -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    process::leave_the_starter(&mut arguments);
     let after_name = &arguments[arguments.len().min(1)..];
     // The hidden commands that start compilers come before anything that costs time.
     if let Some(code) = process::dispatch(after_name) {

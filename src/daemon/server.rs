@@ -22,6 +22,7 @@ use super::connection;
 use super::runtime_dir::RuntimeDir;
 use super::state::Daemon;
 use crate::fs::{FileId, null_device};
+use crate::process::close_inherited;
 use crate::rlimit::open_files;
 use crate::task::{Task, spawn};
 
@@ -70,19 +71,11 @@ pub fn serve(config: DaemonConfig) -> io::Result<()> {
     lived
 }
 
-/// Closes all inherited descriptors but the lock, on stdin, and the log: an open pipe would keep
-/// its reader waiting, and a token of make's jobserver would never be returned.
+/// Closes all inherited descriptors but the lock, on stdin, and the log.
 fn leave_the_starter() -> io::Result<()> {
     // Fails for the leader of a process group, which is as independent.
     let _ = rustix::process::setsid();
-    let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse::<i32>().ok();
-    let open = fs::read_dir("/proc/self/fd")?.flatten().filter_map(number);
-    let inherited: Vec<i32> = open.filter(|number| *number > 2).collect();
-    for number in inherited {
-        // One of them was the listing itself and is closed.
-        let _ = nix::unistd::close(number);
-    }
-    Ok(())
+    close_inherited()
 }
 
 /// Takes the starter's lock from stdin. Without it this process is not a daemon.

@@ -1,8 +1,10 @@
 //! Reads small files that options and arguments name, which may be anything: a sparse file, a device
 //! without an end.
 
-use std::io::{self, Read};
+use std::io::{self, Read as _};
 use std::path::Path;
+
+use fs_err::File;
 
 use super::{named, open_regular, regular::is_null_device};
 
@@ -11,7 +13,7 @@ use super::{named, open_regular, regular::is_null_device};
 /// # Errors
 /// The system's own, with the path; the file is longer (`FileTooLarge`).
 pub fn read_at_most(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    read(fs_err::File::open(path)?, path, limit)
+    read(File::open(path)?, path, limit)
 }
 
 /// Like [`read_at_most`], of a regular file. `/dev/null` is empty.
@@ -25,7 +27,10 @@ pub fn read_regular_at_most(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     read(open_regular(path)?, path, limit)
 }
 
-fn read(file: impl Read, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+fn read(file: File, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    if file.metadata()?.len() > limit {
+        return Err(too_long(path, limit));
+    }
     let mut bytes = Vec::new();
     let mut file = file.take(limit + 1);
     file.read_to_end(&mut bytes)

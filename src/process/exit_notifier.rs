@@ -11,6 +11,7 @@ use std::os::unix::process::CommandExt as _;
 
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 
+use super::detached::detached;
 use super::self_exe::Relto;
 use crate::fs::null_device;
 
@@ -31,9 +32,11 @@ impl ExitNotifier {
     pub fn spawn(relto: &Relto, arguments: &[OsString]) -> io::Result<Self> {
         let (end, notifier) = io::pipe()?;
         // A group of its own: what ends the build must not end this.
-        let mut command = relto.bare_command();
+        let mut command = detached(relto);
         command
             .args(arguments)
+            // It speaks of descriptors that the new process does not have.
+            .env_remove("MAKEFLAGS")
             .process_group(0)
             .stdin(end)
             .stdout(null_device()?)

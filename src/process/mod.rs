@@ -49,7 +49,7 @@ pub use blocking::run_blocking;
 pub use build::{BuildProcess, build_identity};
 pub use child_signal::keep_exit_codes;
 pub use confine::{Support, landlock_support};
-pub use detached::{detach, detach_with_files};
+pub use detached::{close_inherited, detach, detach_with_files, leave_the_starter};
 pub use exit_notifier::ExitNotifier;
 pub use file_size::survive_file_size_limit;
 pub use jobserver::Jobserver;

@@ -87,7 +87,7 @@ impl Hinted for TlsFileError {
                 format!("set `{CLIENT_KEY}` and `{CLIENT_CERTIFICATE}` to files of one pair")
             }
             TlsFault::Unreadable(error) if error.kind() == io::ErrorKind::FileTooLarge => format!(
-                "certificates and keys have some KiB: `{}` names another file, or the file is broken",
+                "`{}` must lead to PEM files; those of certificates and keys have some KiB",
                 self.option
             ),
             TlsFault::Unreadable(_) | TlsFault::Unsupported(_) => return Vec::new(),
@@ -330,7 +330,7 @@ mod tests {
         options.certificate = Some(giant);
         let error = config(&options).expect_err("giant");
         let said = format!("{error}: {}; {}", error.fault, error.hints().join(" "));
-        for word in [AUTHORITY, "/giant", "longer than 16 MiB", "another file"] {
+        for word in [AUTHORITY, "/giant", "longer than 16 MiB", "some KiB"] {
             assert!(said.contains(word), "{said}");
         }
     }

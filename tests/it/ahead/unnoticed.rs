@@ -80,6 +80,25 @@ fn descriptors_of_a_compiler(build: &AheadBuild) {
     assert_eq!(alone_has.difference(&launched_has).count(), 0);
 }
 
+/// A pipe that stays open keeps its reader waiting, and a lock everybody else.
+#[test]
+fn whoever_sends_after_a_compile_holds_nothing_that_the_build_gave_it() {
+    let farm = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("grpc://{}", farm.local_addr().expect("an address"));
+    let build = AheadBuild::new();
+    let mut command = build.clang();
+    command.env("RELTO_REMOTE_EXECUTOR", &address);
+    command.env("RELTO_REMOTE_CACHE", &address);
+    command.args(["-flto=thin", "-c", "main.c", "-o", "main.o"]);
+    let mut shell = through(&["bash", "-c", "exec 7>&1; \"$@\"", "bash"], &command);
+    let output = shell.stdout(Stdio::piped()).output().expect("bash starts");
+    assert!(output.status.success());
+    // The end of the pipe was not that of the sender, which waits for a farm that does not answer.
+    assert_eq!(build.followers(), 1);
+    drop(farm);
+    build.wait_for_senders();
+}
+
 /// What the compiler says that `command` starts, with a pipe at each number that make's jobserver
 /// has.
 fn streams(build: &AheadBuild, command: &Command) -> String {
