@@ -45,7 +45,7 @@ impl System {
         }
         Self {
             is_own_loader,
-            cache: Cache::read(configuration),
+            cache: Cache::read(configuration, loader.filter(|_| is_own_loader)),
             dirs,
             configuration: configuration.to_owned(),
         }
@@ -69,7 +69,8 @@ impl System {
 }
 
 impl Cache {
-    fn read(configuration: &Path) -> Self {
+    /// `loader` is the system's own, which has one cache built in.
+    fn read(configuration: &Path, loader: Option<&Path>) -> Self {
         let path = configuration.join("ld.so.cache");
         let unknown = |why: &dyn std::fmt::Display| {
             Self::Unknown(format!("`{}` cannot be used: {why}", path.display()))
@@ -77,7 +78,12 @@ impl Cache {
         let bytes = match read_limited(&path) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return unknown(&"it is too large"),
-            Err(error) if cannot_be_opened(&error) => return Self::None,
+            Err(error) if cannot_be_opened(&error) => {
+                return match loader.filter(|loader| !names_usual_cache(loader)) {
+                    None => Self::None,
+                    Some(loader) => unknown(&format!("`{}` has another", loader.display())),
+                };
+            }
             Err(error) => return unknown(&error),
         };
         match LdSoCache::parse(bytes) {
@@ -86,6 +92,13 @@ impl Cache {
             Err(error) => unknown(&error),
         }
     }
+}
+
+/// Whether a loader has the path of the cache in it; some systems have theirs below `/var`.
+fn names_usual_cache(loader: &Path) -> bool {
+    let path = b"\0/etc/ld.so.cache\0";
+    let bytes = read_limited(loader).ok().flatten().unwrap_or_default();
+    bytes.windows(path.len()).any(|text| text == path)
 }
 
 /// `None` if the file is too large.
@@ -106,4 +119,32 @@ pub(super) fn cannot_be_opened(error: &io::Error) -> bool {
 fn is_in_system(loader: &Path, machine: Machine) -> bool {
     let is_default = |path: &Path| default_dirs(machine).any(|dir| dir == dir_of(path));
     is_default(loader) || fs::canonicalize(loader).is_ok_and(|real| is_default(&real))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_cache_only_a_loader_with_the_usual_one_has_none() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let loader = dir.path().join("ld.so");
+        for (text, is_known) in [
+            ("x\0/etc/ld.so.cache\0", true),
+            ("x\0/var/cache/ldconfig/ld.so.cache\0", false),
+            ("x\0/usr/etc/ld.so.cache\0", false),
+        ] {
+            fs::write(&loader, text).expect("written");
+            let cache = Cache::read(dir.path(), Some(&loader));
+            assert_eq!(matches!(cache, Cache::None), is_known, "{text}");
+        }
+        assert!(matches!(Cache::read(dir.path(), None), Cache::None));
+    }
+
+    /// Without the string that is looked for, each job of a system without a cache would run in place.
+    #[test]
+    fn the_loader_of_this_system_names_its_cache() {
+        let loader = Path::new("/lib64/ld-linux-x86-64.so.2");
+        assert!(!loader.exists() || names_usual_cache(loader));
+    }
 }

@@ -40,7 +40,7 @@ impl Fixture {
     /// Writes an `ld.so.cache` with the libraries in `dirs` and those of the system.
     fn ldconfig(&self, dirs: &[&str]) -> PathBuf {
         let cache = self.files.path("etc/ld.so.cache");
-        make_cache(&self.files, &cache, dirs);
+        make_cache(&self.files, &cache, dirs, "new");
         cache
     }
 
@@ -76,13 +76,14 @@ impl Fixture {
     }
 }
 
-fn make_cache(files: &ToolchainDir, cache: &Path, dirs: &[&str]) {
+/// Has `ldconfig` write a cache of that format.
+fn make_cache(files: &ToolchainDir, cache: &Path, dirs: &[&str], format: &str) {
     let mut ldconfig = Command::new("/sbin/ldconfig");
     ldconfig
         .arg("-X")
         .arg("-f")
         .arg(files.path("etc/ld.so.conf"));
-    ldconfig.arg("-C").arg(cache);
+    ldconfig.args(["-c", format, "-C"]).arg(cache);
     ldconfig.args(dirs.iter().map(|dir| files.path(dir)));
     // Without rights it fails after the cache, at one of its own.
     ldconfig.output().expect("ldconfig runs");
@@ -112,16 +113,20 @@ fn with_cache(cache: &Path, command: &Command) -> Option<Command> {
 #[test]
 fn a_library_is_the_one_in_the_cache_whatever_ld_so_conf_says() {
     let fixture = Fixture::new(&["cached", "configured"]);
-    fixture.ldconfig(&["cached"]);
-    // As after an installation without `ldconfig`.
+    let cache = fixture.files.path("etc/ld.so.cache");
     let configured = fixture.files.path("configured").display().to_string();
-    fixture.files.write("etc/ld.so.conf", &configured);
     let wanted = vec!["cached/libx.so".to_owned()];
-    assert_eq!(fixture.found(None), (wanted.clone(), None));
-    let Some(loaded) = fixture.loaded() else {
-        return;
-    };
-    assert_eq!(loaded, wanted[0]);
+    for format in ["new", "compat", "old"] {
+        fixture.files.write("etc/ld.so.conf", "");
+        make_cache(&fixture.files, &cache, &["cached"], format);
+        // As after an installation without `ldconfig`.
+        fixture.files.write("etc/ld.so.conf", &configured);
+        assert_eq!(fixture.found(None), (wanted.clone(), None), "{format}");
+        let Some(loaded) = fixture.loaded() else {
+            return;
+        };
+        assert_eq!(loaded, wanted[0], "{format}");
+    }
 }
 
 #[test]
@@ -206,6 +211,28 @@ fn directories_that_only_some_loaders_look_into_are_a_doubt() {
     assert!(doubt.is_some_and(|text| text.contains("$LIB")));
 }
 
+/// As in Nix, or beside a C library in a directory of its own.
+#[test]
+fn a_loader_of_another_directory_may_have_libraries_of_its_own() {
+    let files = ToolchainDir::new();
+    let loader = files.path("other/ld-linux-x86-64.so.2");
+    fs::copy("/lib64/ld-linux-x86-64.so.2", &loader).expect("copied");
+    let program = files.program(&[&format!("-Wl,-dynamic-linker,{}", loader.display())]);
+    let libc = |files: &ToolchainDir| {
+        let toolchain = files.discover(&program, None).expect("complete");
+        let mut found = toolchain.files.into_iter();
+        let libc = found.find(|file| file.tree_path == "lib/libc.so.6");
+        (libc.expect("a C library").host, toolchain.doubt)
+    };
+    let (host, doubt) = libc(&files);
+    assert_eq!(doubt, None, "{}", host.display());
+    let own = files.path("other/libc.so.6");
+    fs::copy(&host, &own).expect("copied");
+    let (host, doubt) = libc(&files);
+    assert_eq!(host, own);
+    assert!(doubt.is_some_and(|text| text.contains("libc.so.6")));
+}
+
 /// Links to the directory itself have any number of names.
 #[test]
 fn directories_that_lead_back_end_the_search() {
@@ -246,7 +273,12 @@ fn results_of_one_library_are_not_those_of_another_after_ldconfig() {
         let mut library = fs::read(OF_CLANG).expect("a library");
         library.extend(name.bytes());
         fs::write(dir.join("libz.so.1"), library).expect("written");
-        make_cache(&files, &files.path(&format!("{name}.cache")), &[name]);
+        make_cache(
+            &files,
+            &files.path(&format!("{name}.cache")),
+            &[name],
+            "new",
+        );
     }
     let now = files.path("now.cache");
     fs::copy(files.path("one.cache"), &now).expect("copied");
