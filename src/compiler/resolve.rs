@@ -211,14 +211,9 @@ impl ResolvedToolchain {
             answers,
             &mut configuration,
         );
-        let common = match common {
-            Err(Unportable::Unknown(error)) => return Err(error),
-            Err(Unportable::InPlace(reason)) => Err(reason),
-            Ok(words) => Ok(words),
-        };
         let common = match request.unfit_environment() {
             Some(reason) => Err(reason),
-            None => common,
+            None => common.map_or_else(Unportable::reason, |words| Ok(Ok(words)))?,
         };
         let worker = (request.source == Some(&ToolchainSource::Worker)).then(|| {
             let name = worker_name(request.name, &toolchain);

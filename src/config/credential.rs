@@ -42,7 +42,11 @@ impl Credential {
         if !option.credential || value.source.is_tree() || value.text.is_empty() {
             return None;
         }
-        let name = format!("{} {}", option.name, option.item_name(&value.text));
+        let item = match option.kind() {
+            OptionKind::List => option.item_name(&value.text),
+            _ => String::new(),
+        };
+        let name = format!("{} {item}", option.name);
         let source = match &value.source {
             ConfigSource::File { path, .. } => path.as_os_str().as_encoded_bytes(),
             ConfigSource::Environment(variable) => variable.as_bytes(),

@@ -5,6 +5,7 @@
 //! What is allowed is remembered ([`allow_list`](super::allow_list)) by a digest of all content that
 //! the decision covers ([`covered`](super::covered)): a changed file waits again.
 
+use super::address::shown_address;
 use super::allow_list::{AllowList, Allowed};
 use super::covered::TreeFile;
 use super::credential::{AllowedCredential, Credential};
@@ -142,7 +143,7 @@ impl Trust {
         (!withheld.is_empty()).then(|| Warning {
             text: format!(
                 "not sent to {}: {}",
-                printable(&addresses.join(", ")),
+                shown_addresses(&addresses),
                 withheld.join(", ")
             ),
             hint: Some(
@@ -210,6 +211,12 @@ fn tree_addresses(values: &MergedValues) -> Vec<String> {
         .filter(|value| !value.text.is_empty())
         .map(|value| value.text.clone())
         .collect()
+}
+
+/// `addresses` in a line of a message.
+pub fn shown_addresses(addresses: &[String]) -> String {
+    let shown: Vec<_> = addresses.iter().map(|it| shown_address(it)).collect();
+    printable(&shown.join(", "))
 }
 
 /// The sensitive settings of a tree, and what allowing them means.

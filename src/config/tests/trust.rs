@@ -233,6 +233,29 @@ fn credentials_go_to_the_address_for_which_they_were_allowed() {
     assert!(!warning.contains("hunter3"), "{warning}");
 }
 
+#[test]
+fn an_address_that_links_refuse_is_neither_allowed_nor_shown() {
+    for (address, shown) in [
+        ("grpcs://ada:hunter2@f:1", "grpcs://***@f:1"),
+        ("ada:hunter2@f:1", "***@f:1"),
+        ("grpcs://f:1/?key=hunter2", "grpcs://f:1/?***"),
+        ("grpcs://f#hunter2", "grpcs://f#***"),
+        ("dns:///x", "dns:///x"),
+    ] {
+        let place = TestHome::new(&format!("remote_executor = \"{address}\"\n"), USER);
+        // Until then it waits.
+        let loaded = place.load_unallowed(&[]);
+        assert_eq!(loaded.settings.farm.client.executor, None);
+        let refused = place.try_to_allow(&[]).expect_err("refused").to_string();
+        assert!(refused.contains(&format!("`{shown}`")), "{refused}");
+        assert!(AllowList::of(&place.environment(&[])).all().is_empty());
+        let refused = place.refused(&[]);
+        assert!(!refused.contains("hunter2"), "{refused}");
+        // What an earlier decision or a warning names.
+        assert_eq!(shown_addresses(&[address.to_owned()]), shown);
+    }
+}
+
 /// The names of what is withheld.
 fn withheld(place: &TestHome, variables: &[(&'static str, &str)]) -> String {
     let loaded = place.load_unallowed(variables);
