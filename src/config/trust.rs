@@ -133,7 +133,7 @@ impl Trust {
         };
         let mut withheld = Vec::new();
         values.retain(|option, value| {
-            let credential = Credential::of(option, value, environment);
+            let credential = Credential::sent_to(&addresses, option, value, environment);
             let waits = credential.filter(|it| !goes(it));
             withheld.extend(waits.iter().map(|it| format!("`{}`", it.name)));
             waits.is_none()
@@ -251,9 +251,10 @@ impl TrustRequest {
                 }
             }
         }
+        let sent = &addresses[..];
         let credentials = values.iter().flat_map(|(option, values)| {
             let values = values.iter();
-            values.filter_map(move |value| Credential::of(option, value, environment))
+            values.filter_map(move |value| Credential::sent_to(sent, option, value, environment))
         });
         let of_netrc = login.map(|login| login.credential);
         let mut credentials: Vec<_> = credentials.chain(of_netrc).collect();
