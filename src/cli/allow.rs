@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::output;
 use crate::config::{
-    AllowList, ConfigEntry, ConfigError, Environment, TrustRequest, Warning, printable, tree_file,
-    tree_request,
+    AllowList, ConfigEntry, ConfigError, Environment, TrustRequest, Warning, shown_addresses,
+    tree_file, tree_request,
 };
 use crate::error::{ExitCode, Hinted};
 use crate::fs::dir_of;
@@ -173,6 +173,6 @@ fn destinations<'a>(
     let _ = writeln!(
         text,
         "  your credentials that go to {}: {credentials}",
-        printable(&addresses.join(", "))
+        shown_addresses(addresses)
     );
 }

@@ -30,6 +30,19 @@ pub(super) enum Unportable {
     Unknown(CompilerError),
 }
 
+impl Unportable {
+    /// Why jobs can only run in place.
+    ///
+    /// # Errors
+    /// That is not known.
+    pub(super) fn reason<T>(self) -> Result<Result<T, String>, CompilerError> {
+        match self {
+            Self::InPlace(reason) => Ok(Err(reason)),
+            Self::Unknown(error) => Err(error),
+        }
+    }
+}
+
 impl From<String> for Unportable {
     fn from(reason: String) -> Self {
         Self::InPlace(reason)

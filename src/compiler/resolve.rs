@@ -211,7 +211,7 @@ impl ResolvedToolchain {
             answers,
             &mut configuration,
         );
-        let common = known(common)?;
+        let common = common.map_or_else(Unportable::reason, |words| Ok(Ok(words)))?;
         let unfit = toolchain.doubt.clone();
         let unfit = unfit.or_else(|| request.unfit_environment());
         let common = unfit.map_or(common, Err);
@@ -359,20 +359,6 @@ fn has_runtimes(compiler: &Path) -> bool {
 fn release_of(version: &str) -> Option<u32> {
     let (_, number) = version.split_once("version ")?;
     number.split('.').next()?.parse().ok()
-}
-
-/// The common arguments, or why the jobs run in place.
-///
-/// # Errors
-/// Neither is known.
-fn known(
-    common: Result<Vec<String>, Unportable>,
-) -> Result<Result<Vec<String>, String>, CompilerError> {
-    match common {
-        Err(Unportable::Unknown(error)) => Err(error),
-        Err(Unportable::InPlace(reason)) => Ok(Err(reason)),
-        Ok(words) => Ok(Ok(words)),
-    }
 }
 
 /// How a command line starts the compiler from its tree.

@@ -2,6 +2,30 @@
 
 use std::borrow::Cow;
 
+use crate::reapi::Address;
+
+/// The address of a server as it may be shown. What is no address may hold secrets in a query, or before
+/// an `@`, wherever that stands.
+pub(super) fn shown_address(text: &str) -> Cow<'_, str> {
+    if text.parse::<Address>().is_ok() {
+        return Cow::Borrowed(text);
+    }
+    let is_scheme = |scheme: &str| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let (scheme, rest) = match text.split_once("://") {
+        Some((scheme, rest)) if is_scheme(scheme) => (&text[..scheme.len() + 3], rest),
+        _ => ("", text),
+    };
+    let (login, rest) = match rest.rsplit_once('@') {
+        Some((_, rest)) => ("***@", rest),
+        None => ("", rest),
+    };
+    let (rest, query) = match rest.find(['?', '#']) {
+        Some(at) => (&rest[..=at], "***"),
+        None => (rest, ""),
+    };
+    Cow::Owned([scheme, login, rest, query].concat())
+}
+
 /// `address` with stars in the place of the name and password before its host.
 pub(super) fn with_hidden_login(address: &str) -> Cow<'_, str> {
     match host_of(address) {
@@ -36,6 +60,27 @@ fn host_of(address: &str) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_what_may_be_a_secret() {
+        for (text, shown) in [
+            ("grpcs://h:1/?key=SECRET", "grpcs://h:1/?***"),
+            ("grpcs://h:1#SECRET", "grpcs://h:1#***"),
+            ("h:1?key=SECRET", "h:1?***"),
+            ("https://h/p?key=SECRET#x", "https://h/p?***"),
+            ("grpcs://ada:SECRET@h:1/?key=SECRET", "grpcs://***@h:1/?***"),
+            ("ada:SECRET@h:1", "***@h:1"),
+            ("grpcs://ada:1#SECRET@h", "grpcs://***@h"),
+            ("ada:SECRET@grpcs://h", "***@grpcs://h"),
+            ("grpcs:/ada:SECRET@h", "***@h"),
+            ("dns:///x", "dns:///x"),
+        ] {
+            assert_eq!(shown_address(text), shown);
+        }
+        for text in ["https://h/p@q", "grpcs://h:1", "h:1", "unix:/a?b@c", ""] {
+            assert_eq!(shown_address(text), text);
+        }
+    }
 
     #[test]
     fn names_and_passwords_are_hidden_or_left_out_and_nothing_else_is() {

@@ -10,6 +10,7 @@ use super::options::{Opt, OptionKind};
 use super::source::{ConfigSource, RawValue};
 use super::value::{host_and_program, located_path, refers};
 use crate::digest::hex;
+use crate::reapi::{Address, is_for_host};
 use crate::state::Secret;
 
 /// One that would go to a server.
@@ -37,12 +38,35 @@ pub struct AllowedCredential {
 }
 
 impl Credential {
-    /// `value` of `option`, if it is a credential of the user.
-    pub(super) fn of(option: &Opt, value: &RawValue, environment: &Environment) -> Option<Self> {
+    /// `value` of `option`, if it is a credential of the user that would go to one of `addresses`.
+    pub(super) fn sent_to(
+        addresses: &[String],
+        option: &Opt,
+        value: &RawValue,
+        environment: &Environment,
+    ) -> Option<Self> {
+        let credential = Self::of(option, value, environment)?;
+        let is_helper = !option.secret && option.kind() == OptionKind::List;
+        let pattern = host_and_program(&value.text).0;
+        // Without a host no helper is asked; what is no address is refused.
+        let is_asked = |address: &String| {
+            let address = address.parse::<Address>();
+            address.map_or(true, |it| {
+                it.host().is_none_or(|host| is_for_host(pattern, host))
+            })
+        };
+        (!is_helper || addresses.iter().any(is_asked)).then_some(credential)
+    }
+
+    fn of(option: &Opt, value: &RawValue, environment: &Environment) -> Option<Self> {
         if !option.credential || value.source.is_tree() || value.text.is_empty() {
             return None;
         }
-        let name = format!("{} {}", option.name, option.item_name(&value.text));
+        let item = match option.kind() {
+            OptionKind::List => option.item_name(&value.text),
+            _ => String::new(),
+        };
+        let name = format!("{} {item}", option.name);
         let source = match &value.source {
             ConfigSource::File { path, .. } => path.as_os_str().as_encoded_bytes(),
             ConfigSource::Environment(variable) => variable.as_bytes(),

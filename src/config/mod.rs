@@ -57,7 +57,7 @@ pub(crate) use options::{nearest, printable};
 pub use settings::{Settings, Strategy};
 pub use source::{ConfigEntry, ConfigSource, EffectiveValue};
 pub use table::{DISK_CACHE, LOCAL_JOBS};
-pub use trust::TrustRequest;
+pub use trust::{TrustRequest, shown_addresses};
 pub use value::time_span;
 
 use bazelrc::Bazelrc;
@@ -138,6 +138,7 @@ pub fn tree_request(
     let mut trust = Trust::as_if_allowed(Some(tree.clone()));
     let in_force = in_force(&layers, &files, &bazelrcs, &mut trust, environment)?;
     let values = MergedValues::merge(&in_force);
+    resolve::check_tree(&values, environment)?;
     // As it is held back: first without tables, then with those that are chosen.
     let own = [&layers[..], &in_force].map(|layers| WithoutTree::of(layers, environment));
     let waits = |entry: &&ConfigEntry| own.iter().any(|own| own.waits(entry));

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use super::address::with_hidden_login;
+use super::address::{shown_address, with_hidden_login};
 use super::field::Field;
 use super::source::{ConfigSource, RawValue};
 pub use super::table::OPTIONS;
-use super::value::{InvalidValue, ValueText};
+use super::value::{InvalidValue, ValueText, is_pem};
 use crate::text::is_control;
 
 /// The prefix of every option's environment variable.
@@ -271,6 +271,8 @@ impl Opt {
     /// `text` as it may be shown: only the name of a secret, and no control characters.
     pub(super) fn shown(&self, text: &str) -> String {
         match text.split_once('=') {
+            _ if self.address => printable(&shown_address(text)),
+            _ if !self.secret && is_pem(text) => "***".to_owned(),
             _ if !self.secret => printable(&with_hidden_login(text)),
             Some((name, _)) => format!("{}=***", printable(name)),
             None if text.is_empty() => String::new(),

@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use super::environment::Environment;
 use super::error::ConfigError;
 use super::identity;
+use super::merge::MergedValues;
 use super::options::{Opt, OptionKind};
 use super::settings::{Settings, Strategy};
 use super::source::{ConfigSource, RawValue};
@@ -38,6 +39,25 @@ pub(super) fn settings(
     choose_bes(&mut settings, environment);
     count_slots(&mut settings);
     Ok(settings)
+}
+
+/// Whether links take what the tree sets.
+///
+/// # Errors
+/// A value of the tree is invalid.
+pub(super) fn check_tree(
+    values: &MergedValues,
+    environment: &Environment,
+) -> Result<(), ConfigError> {
+    let mut settings = Settings::new(environment, values.clone(), Vec::new());
+    values.iter().try_for_each(|(option, values)| {
+        let of_tree = values.iter().filter(|value| value.source.is_tree());
+        let of_tree: Vec<RawValue> = of_tree.cloned().collect();
+        match &of_tree[..] {
+            [] => Ok(()),
+            some => apply(option, some, &mut settings, environment),
+        }
+    })
 }
 
 fn apply(

@@ -87,9 +87,9 @@ pub static OPTIONS: &[Opt] = &[
     ])).otherwise("what the farm offers, sha256 first"),
 
     Opt::new(Security, "credential_helper", "[HOST=]PROGRAM", "program that prints the headers to send; repeatable", &List(|it| &mut it.farm.client.credential_helpers, value::credential_helper)).user_only().credential(),
-    Opt::new(Security, "tls_certificate", "FILE", "PEM file of authorities that may sign the farm's certificate", &Optional(|it| &mut it.farm.client.tls.certificate, value::path)).otherwise("the system's").sensitive(),
-    Opt::new(Security, "tls_client_certificate", "FILE", "PEM file of the client certificate", &Optional(|it| &mut it.farm.client.tls.client_certificate, value::path)).sensitive().credential(),
-    Opt::new(Security, "tls_client_key", "FILE", "PEM file of its private key", &Optional(|it| &mut it.farm.client.tls.client_key, value::path)).sensitive().credential(),
+    Opt::new(Security, "tls_certificate", "FILE", "PEM file of authorities that may sign the farm's certificate", &Optional(|it| &mut it.farm.client.tls.certificate, value::pem_file)).otherwise("the system's").sensitive(),
+    Opt::new(Security, "tls_client_certificate", "FILE", "PEM file of the client certificate", &Optional(|it| &mut it.farm.client.tls.client_certificate, value::pem_file)).sensitive().credential(),
+    Opt::new(Security, "tls_client_key", "FILE", "PEM file of its private key", &Optional(|it| &mut it.farm.client.tls.client_key, value::pem_file)).sensitive().credential(),
 
     Opt::new(Cache, DISK_CACHE, "DIR", "cache here; `off` for none", &Scalar(|it| &mut it.link.disk_cache, value::path_or_off)).otherwise("~/.cache/relto").empty_is_a_value().common().sensitive().written_dir(),
     Opt::new(Cache, "disk_cache_max_size", "SIZE", "500M, 20G; 0 for no limit", &Scalar(|it| &mut it.link.disk_cache_max_size, value::size_or_zero)).default("10G").sensitive(),

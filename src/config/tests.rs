@@ -38,11 +38,16 @@ impl TestHome {
 
     /// As `relto allow` does.
     fn allow(&self, variables: &[(&'static str, &str)]) {
+        self.try_to_allow(variables).expect("good");
+    }
+
+    fn try_to_allow(&self, variables: &[(&'static str, &str)]) -> Result<(), ConfigError> {
         let environment = self.environment(variables);
-        if let Ok((Some(request), _)) = tree_request(Vec::new(), &environment) {
+        if let (Some(request), _) = tree_request(Vec::new(), &environment)? {
             let added = AllowList::of(&environment).add(&request);
             added.expect("written");
         }
+        Ok(())
     }
 
     /// With a tree that the user has allowed.
@@ -51,7 +56,7 @@ impl TestHome {
         command_line: &[(&str, &str)],
         variables: &[(&'static str, &str)],
     ) -> Result<LoadedConfig, ConfigError> {
-        self.allow(variables);
+        self.try_to_allow(variables)?;
         load(assignments(command_line), &self.environment(variables))
     }
 
@@ -288,6 +293,38 @@ fn bad_values_name_option_source_and_way_out() {
         assert!(refused.contains("`http://***@cache:99999/`"), "{refused}");
     }
     insta::assert_snapshot!(place.refused(&[("remote_header", "hunter2")]), @"invalid value `***` for `remote_header` (from the command line): expected NAME=VALUE");
+}
+
+/// A usual slip where a service keeps secrets in variables.
+#[test]
+fn a_key_in_the_place_of_its_files_name_is_refused_and_not_shown() {
+    let place = TestHome::new("", "tls_client_certificate = \"c.pem\"\n");
+    insta::assert_snapshot!(
+        place.refused(&[("tls_client_key", "-----BEGIN PRIVATE KEY-----\nhunter2=\n")]),
+        @r"
+    invalid value `***` for `tls_client_key` (from the command line): expected the name of a file, not what is in it
+      hint: put it into a file that nobody else can read, and name that
+    "
+    );
+    for key in [
+        "\n-----BEGIN RSA PRIVATE KEY-----\\nhunter2=",
+        "LS0tLS1CRUdJTiBQhunter2=",
+    ] {
+        let refused = place.refused(&[("tls_client_key", key)]);
+        assert!(refused.contains("`***`"), "{refused}");
+        let shown = Opt::find("profile").expect("an option").shown(key);
+        assert_eq!(shown, "***");
+    }
+    // Part of a name, before an `=`.
+    let place = TestHome::new("remote_executor = \"grpc://f:1\"\n", "");
+    let variables = [("RELTO_TLS_CLIENT_KEY", "-----BEGIN hunter2=\n")];
+    let warnings = format!("{:?}", load(Vec::new(), &place.environment(&variables)));
+    let allowed = format!(
+        "{:?}",
+        tree_request(Vec::new(), &place.environment(&variables))
+    );
+    assert!(!warnings.contains("hunter2"), "{warnings}");
+    assert!(!allowed.contains("hunter2"), "{allowed}");
 }
 
 #[test]

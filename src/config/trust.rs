@@ -5,6 +5,7 @@
 //! What is allowed is remembered ([`allow_list`](super::allow_list)) by a digest of all content that
 //! the decision covers ([`covered`](super::covered)): a changed file waits again.
 
+use super::address::shown_address;
 use super::allow_list::{AllowList, Allowed};
 use super::covered::TreeFile;
 use super::credential::{AllowedCredential, Credential};
@@ -132,7 +133,7 @@ impl Trust {
         };
         let mut withheld = Vec::new();
         values.retain(|option, value| {
-            let credential = Credential::of(option, value, environment);
+            let credential = Credential::sent_to(&addresses, option, value, environment);
             let waits = credential.filter(|it| !goes(it));
             withheld.extend(waits.iter().map(|it| format!("`{}`", it.name)));
             waits.is_none()
@@ -142,7 +143,7 @@ impl Trust {
         (!withheld.is_empty()).then(|| Warning {
             text: format!(
                 "not sent to {}: {}",
-                printable(&addresses.join(", ")),
+                shown_addresses(&addresses),
                 withheld.join(", ")
             ),
             hint: Some(
@@ -212,6 +213,12 @@ fn tree_addresses(values: &MergedValues) -> Vec<String> {
         .collect()
 }
 
+/// `addresses` in a line of a message.
+pub fn shown_addresses(addresses: &[String]) -> String {
+    let shown: Vec<_> = addresses.iter().map(|it| shown_address(it)).collect();
+    printable(&shown.join(", "))
+}
+
 /// The sensitive settings of a tree, and what allowing them means.
 #[derive(Debug)]
 pub struct TrustRequest {
@@ -244,9 +251,10 @@ impl TrustRequest {
                 }
             }
         }
+        let sent = &addresses[..];
         let credentials = values.iter().flat_map(|(option, values)| {
             let values = values.iter();
-            values.filter_map(move |value| Credential::of(option, value, environment))
+            values.filter_map(move |value| Credential::sent_to(sent, option, value, environment))
         });
         let of_netrc = login.map(|login| login.credential);
         let mut credentials: Vec<_> = credentials.chain(of_netrc).collect();

@@ -103,6 +103,49 @@ fn a_mistyped_variable_is_a_warning() {
 }
 
 #[test]
+fn neither_a_key_in_a_variable_nor_a_secret_in_an_address_is_printed() {
+    let place = CleanHome::new();
+    place.write(
+        "project/.relto.toml",
+        "remote_cache = \"grpcs://ada:hunter2@f:1\"\n",
+    );
+    place.write("home/c.pem", "");
+    place.write("project/jobs.json", "{}");
+    let secrets = [
+        (
+            "RELTO_TLS_CLIENT_KEY",
+            "-----BEGIN PRIVATE KEY-----\nhunter2=\n",
+        ),
+        ("RELTO_REMOTE_EXECUTOR", "grpcs://f:1/?key=hunter2"),
+        ("RELTO_BES_BACKEND", "ada:hunter2@f:1"),
+        ("RELTO_LOG", "trace"),
+    ];
+    for (variable, secret) in secrets {
+        for command in [
+            "config",
+            "doctor",
+            "allow",
+            "allow --list",
+            "cache",
+            "jobs.json",
+        ] {
+            let mut relto = place.relto();
+            relto.env("RELTO_TLS_CLIENT_CERTIFICATE", place.path("home/c.pem"));
+            relto.env(variable, secret);
+            let told = place.told(relto.args(command.split(' ')));
+            assert!(!told.contains("hunter2"), "{command}: {told}");
+        }
+    }
+    let told = place.relto_told("allow");
+    assert!(told.starts_with("exit 2\n"), "{told}");
+    assert!(told.contains("`grpcs://***@f:1`"), "{told}");
+    assert_eq!(
+        place.relto_told("allow --list"),
+        "exit 0\n--- stdout\nnothing is allowed\n"
+    );
+}
+
+#[test]
 fn command_line_beats_environment_beats_project_beats_user_beats_default() {
     let place = CleanHome::new();
     let shown = |command: &mut Command| {

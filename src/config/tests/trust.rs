@@ -233,6 +233,47 @@ fn credentials_go_to_the_address_for_which_they_were_allowed() {
     assert!(!warning.contains("hunter3"), "{warning}");
 }
 
+#[test]
+fn a_helper_goes_to_the_hosts_of_its_pattern_alone() {
+    let tree = "remote_executor = \"grpcs://farm.good.example.evil.com\"\n";
+    let user = "credential_helper = [\"*.good.example=/own\", \"*.evil.com=/other\"]\n";
+    let place = TestHome::new(tree, user);
+    let (request, _) = tree_request(Vec::new(), &place.environment(&[])).expect("good");
+    let credentials = request.expect("a tree").credentials;
+    let names: Vec<_> = credentials.iter().map(|it| &*it.name).collect();
+    assert_eq!(names, ["credential_helper *.evil.com"]);
+    place.allow(&[]);
+    let variables = [("RELTO_CREDENTIAL_HELPER", "*.com=/third,*.example=/fourth")];
+    let loaded = place.load_unallowed(&variables);
+    assert_eq!(loaded.settings.farm.client.credential_helpers.len(), 3);
+    let warnings: Vec<_> = loaded.warnings.iter().map(|it| &*it.text).collect();
+    let withheld = "not sent to grpcs://farm.good.example.evil.com: `credential_helper *.com`";
+    assert_eq!(warnings, [withheld]);
+}
+
+#[test]
+fn an_address_that_links_refuse_is_neither_allowed_nor_shown() {
+    for (address, shown) in [
+        ("grpcs://ada:hunter2@f:1", "grpcs://***@f:1"),
+        ("ada:hunter2@f:1", "***@f:1"),
+        ("grpcs://f:1/?key=hunter2", "grpcs://f:1/?***"),
+        ("grpcs://f#hunter2", "grpcs://f#***"),
+        ("dns:///x", "dns:///x"),
+    ] {
+        let place = TestHome::new(&format!("remote_executor = \"{address}\"\n"), USER);
+        // Until then it waits.
+        let loaded = place.load_unallowed(&[]);
+        assert_eq!(loaded.settings.farm.client.executor, None);
+        let refused = place.try_to_allow(&[]).expect_err("refused").to_string();
+        assert!(refused.contains(&format!("`{shown}`")), "{refused}");
+        assert!(AllowList::of(&place.environment(&[])).all().is_empty());
+        let refused = place.refused(&[]);
+        assert!(!refused.contains("hunter2"), "{refused}");
+        // What an earlier decision or a warning names.
+        assert_eq!(shown_addresses(&[address.to_owned()]), shown);
+    }
+}
+
 /// The names of what is withheld.
 fn withheld(place: &TestHome, variables: &[(&'static str, &str)]) -> String {
     let loaded = place.load_unallowed(variables);
@@ -267,11 +308,11 @@ fn another_credential_of_the_same_name_is_withheld_until_it_is_allowed() {
     place.allow(&[]);
     assert_eq!(withheld(&place, &[]), "");
 
-    let with_host = "credential_helper = \"a=/helper\"\n";
+    let with_host = "credential_helper = \"f=/helper\"\n";
     write(with_host.to_owned());
     place.allow(&[]);
     write(with_host.replace("/helper", "/other"));
-    assert_eq!(withheld(&place, &[]), "`credential_helper a`");
+    assert_eq!(withheld(&place, &[]), "`credential_helper f`");
 }
 
 #[test]

@@ -139,6 +139,21 @@ pub(super) fn path(input: &ValueText<'_>) -> Result<PathBuf, InvalidValue> {
     Ok(located(input.text, input))
 }
 
+/// The path of a PEM file.
+pub(super) fn pem_file(input: &ValueText<'_>) -> Result<PathBuf, InvalidValue> {
+    if is_pem(input.text) {
+        let invalid = InvalidValue::new("expected the name of a file, not what is in it");
+        return Err(invalid.hint("put it into a file that nobody else can read, and name that"));
+    }
+    path(input)
+}
+
+/// Whether `text` is a key or a certificate itself, as services keep them in variables: in PEM, or that
+/// in base64.
+pub(super) fn is_pem(text: &str) -> bool {
+    text.contains("-----BEGIN") || text.trim_start().starts_with("LS0tLS1CRUdJTi")
+}
+
 /// A directory that is named in objects: relative to the current one if it is written so and below
 /// the directory that it is relative to, so that the objects do not depend on where the tree is.
 pub(super) fn dwo_dir(input: &ValueText<'_>) -> Result<String, InvalidValue> {
