@@ -249,18 +249,13 @@ impl Link {
         first
     }
 
-    /// One failure ends the whole link. Whatever fails after that may have failed because of it, as the
-    /// reading of files does.
+    /// One failure ends the whole link.
     fn cancel_on_failure(&self, result: Result<(), LinkError>) -> Result<(), LinkError> {
-        let was_cancelled = self.cancel.is_cancelled();
         if result.is_err() {
             self.cancel.cancel();
             self.queue.stop();
         }
-        match result {
-            Err(_) if was_cancelled => Err(LinkError::Cancelled),
-            result => result,
-        }
+        result
     }
 }
 
