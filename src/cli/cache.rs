@@ -15,8 +15,8 @@ use crate::config::Settings;
 use crate::error::{ExitCode, Hinted};
 
 /// How long another process may go on trimming: long enough for a cache of some million files.
-const PATIENCE: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(50);
+const CLEAR_TIMEOUT: Duration = Duration::from_secs(10);
+const CLEAR_PAUSE: Duration = Duration::from_millis(50);
 
 /// Another process is trimming the cache for too long.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +62,7 @@ fn show(dir: &Path, max_size: Option<u64>) -> Result<String, CommandError> {
 
 /// Removes everything, also what a process leaves that trims the cache now.
 fn clear(settings: &Settings, dir: &Path) -> Result<String, CommandError> {
-    let given_up = Instant::now() + PATIENCE;
+    let given_up = Instant::now() + CLEAR_TIMEOUT;
     loop {
         if let Some(text) = shrink(settings, dir, 0)? {
             return Ok(text);
@@ -70,7 +70,7 @@ fn clear(settings: &Settings, dir: &Path) -> Result<String, CommandError> {
         if Instant::now() > given_up {
             return Err(Box::new(NotCleared(dir.to_owned())));
         }
-        thread::sleep(PAUSE);
+        thread::sleep(CLEAR_PAUSE);
     }
 }
 

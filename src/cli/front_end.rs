@@ -55,19 +55,10 @@ pub(super) fn words<'a>(
 ) -> Cow<'a, [OsString]> {
     match &settings.base_dir {
         Some(base) if !modules(words).is_empty() => {
-            let compiler = program(compiler);
-            Cow::Owned(launcher::with_relative_paths(&compiler, words, base))
+            let program = launcher::program_behind(compiler);
+            let program = program.unwrap_or_else(|| PathBuf::from(compiler));
+            Cow::Owned(launcher::with_relative_paths(&program, words, base))
         }
         _ => Cow::Borrowed(words),
     }
-}
-
-/// The file that a shell would start as `compiler`.
-fn program(compiler: &OsStr) -> PathBuf {
-    if compiler.as_encoded_bytes().contains(&b'/') {
-        return PathBuf::from(compiler);
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = launcher::real_program(&compiler.to_string_lossy(), &path);
-    found.unwrap_or_else(|| PathBuf::from(compiler))
 }

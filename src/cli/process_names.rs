@@ -8,7 +8,7 @@ use memchr::memmem::Finder;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 
-use crate::fs::{dir_of, read_regular};
+use crate::fs::read_regular;
 use crate::job::{Caller, JobFile};
 
 /// Parts of such names, each with what it begins with.
@@ -21,23 +21,23 @@ const PLACES: [&str; 3] = ["PATH", "LD_LIBRARY_PATH", "HOME"];
 /// Whether the link or its `environment` has such a name, as `/proc/self/cwd/a.o` and `/dev/stdout` are,
 /// and `here/a.o` where `here` is a link to `/proc/self/cwd`.
 pub(super) fn are_in(file: &JobFile, environment: &[(OsString, OsString)]) -> bool {
+    let say_so = SpelledNames::new();
+    texts(file).any(|text| say_so.are_in(text) || say_so.are_in_response_file(text))
+        || lead_there(texts(file), file.caller)
+        || environment.iter().any(|(name, value)| {
+            let is_place = PLACES.iter().any(|place| name == place);
+            say_so.are_in(&value.to_string_lossy())
+                || is_place && std::env::split_paths(value).any(|dir| leads_there(&dir))
+        })
+}
+
+fn texts(file: &JobFile) -> impl Iterator<Item = &str> {
     let of_jobs = file.jobs.iter().flat_map(|job| {
         let names = job.inputs.iter().chain(&job.outputs);
         job.arguments.iter().chain(names)
     });
-    let texts = file.common_arguments.iter().chain(&file.common_inputs);
-    let texts: HashSet<&str> = texts.chain(of_jobs).map(|text| &**text).collect();
-    let say_so = SpelledNames::new();
-    let mut variables = environment.iter();
-    texts
-        .iter()
-        .any(|text| say_so.are_in(text) || say_so.are_in_response_file(text))
-        || variables.any(|(_, value)| say_so.are_in(&value.to_string_lossy()))
-        || lead_there(&texts, file.caller)
-        || environment.iter().any(|(name, value)| {
-            let is_place = PLACES.iter().any(|place| name == place);
-            is_place && std::env::split_paths(value).any(|dir| leads_there(&dir))
-        })
+    let of_all = file.common_arguments.iter().chain(&file.common_inputs);
+    of_all.chain(of_jobs).map(String::as_str)
 }
 
 /// Finds the names that say so themselves.
@@ -67,16 +67,20 @@ impl SpelledNames {
 
 /// Whether one of `texts` leads there by links. An argument may be a name or end in one. Of the files of
 /// a linker's many jobs only the directories are looked at.
-fn lead_there(texts: &HashSet<&str>, caller: Caller) -> bool {
-    let names = texts.iter().flat_map(|text| {
+fn lead_there<'a>(texts: impl Iterator<Item = &'a str>, caller: Caller) -> bool {
+    let names = texts.flat_map(|text| {
         let value = text.split_once('=').map(|(_, value)| value);
-        [Some(*text), value].into_iter().flatten().map(Path::new)
+        [Some(text), value].into_iter().flatten()
     });
-    let places: HashSet<&Path> = match caller {
+    let dir = |name: &'a str| name.rsplit_once('/').map_or(".", |(dir, _)| dir);
+    let places: HashSet<&str> = match caller {
         Caller::Launcher => names.collect(),
-        Caller::Linker => names.map(dir_of).collect(),
+        // As text: there are millions of names, in few directories.
+        Caller::Linker => names.map(dir).collect(),
     };
-    places.into_iter().any(leads_there)
+    places
+        .into_iter()
+        .any(|place| leads_there(Path::new(place)))
 }
 
 /// Whether one of the kernel's own links stands in the way, which are all in the directory of processes.
@@ -116,8 +120,8 @@ mod tests {
         ] {
             assert_eq!(leads_there(&path(name)), leads, "{name}");
             let option = format!("-fprofile-use={}", path(name).display());
-            let texts = HashSet::from(["-O2", &option]);
-            assert_eq!(lead_there(&texts, Caller::Launcher), leads, "{name}");
+            let texts = || ["-O2", &option].into_iter();
+            assert_eq!(lead_there(texts(), Caller::Launcher), leads, "{name}");
         }
     }
 

@@ -55,7 +55,7 @@ pub struct DaemonConfig {
 /// # Errors
 /// It was not started as a daemon, or a system call fails.
 pub fn serve(config: DaemonConfig) -> io::Result<()> {
-    leave_the_starter()?;
+    begin_session()?;
     let lock = take_lock(&config.runtime_dir)?;
     open_files::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -72,7 +72,7 @@ pub fn serve(config: DaemonConfig) -> io::Result<()> {
 }
 
 /// Closes all inherited descriptors but the lock, on stdin, and the log.
-fn leave_the_starter() -> io::Result<()> {
+fn begin_session() -> io::Result<()> {
     // Fails for the leader of a process group, which is as independent.
     let _ = rustix::process::setsid();
     close_inherited()

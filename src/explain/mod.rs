@@ -60,7 +60,8 @@ pub struct ActionKey {
 pub fn explain(file: &JobFile, options: &Options) -> Result<ExplainedLink, LinkError> {
     let state = Arc::new(options.open_state());
     let hash_cache = HashCache::new(Arc::clone(&state));
-    let request = options.compiler_request(file, Purpose::Inspection);
+    let request =
+        options.compiler_request(&file.common_arguments, file.caller, Purpose::Inspection);
     let toolchain = ResolvedToolchain::resolve(&request, &hash_cache, &state).map_err(Box::new)?;
     let files = FileTable::new(options.client_context.clone());
     let planner = Planner {

@@ -13,7 +13,7 @@ use super::{named, open_regular, regular::is_null_device};
 /// # Errors
 /// The system's own, with the path; the file is longer (`FileTooLarge`).
 pub fn read_at_most(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    read(File::open(path)?, path, limit)
+    read_open_at_most(File::open(path)?, path, limit)
 }
 
 /// Like [`read_at_most`], of a regular file. `/dev/null` is empty.
@@ -24,10 +24,14 @@ pub fn read_regular_at_most(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     if fs_err::metadata(path).is_ok_and(|found| is_null_device(&found)) {
         return Ok(Vec::new());
     }
-    read(open_regular(path)?, path, limit)
+    read_open_at_most(open_regular(path)?, path, limit)
 }
 
-fn read(file: File, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+/// Like [`read_at_most`], of a `file` that is open.
+///
+/// # Errors
+/// The same.
+pub fn read_open_at_most(file: File, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     if file.metadata()?.len() > limit {
         return Err(too_long(path, limit));
     }

@@ -24,7 +24,7 @@ pub use cancel::{Cancellable, cancellable, cancelled_by, check_cancelled, read_t
 pub use file_id::FileId;
 pub use host_name::host_name;
 pub use kept::keep_file_for;
-pub use limited::{read_at_most, read_regular_at_most};
+pub use limited::{read_at_most, read_open_at_most, read_regular_at_most};
 pub use medium::{Medium, is_remote, unstamped_name};
 pub use null_device::null_device;
 pub use own_dir::{OwnDir, modified};

@@ -105,10 +105,15 @@ impl Wrappers {
     }
 }
 
-/// The first program called `name` in the directories of `path` that is not relto itself.
+/// The program that a shell would start as `name`, unless that is relto itself: a path, or what `PATH`
+/// leads to.
 #[must_use]
-pub fn real_program(name: &str, path: &OsStr) -> Option<PathBuf> {
-    Wrappers::known(STARTED_BY, None).real_program(name, path)
+pub fn program_behind(name: &OsStr) -> Option<PathBuf> {
+    if name.as_encoded_bytes().contains(&b'/') {
+        return Some(PathBuf::from(name));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    Wrappers::known(STARTED_BY, None).real_program(&name.to_string_lossy(), &path)
 }
 
 fn itself() -> Option<FileId> {

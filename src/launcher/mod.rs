@@ -26,7 +26,7 @@ use backend::{BackendCommand, Recognized};
 pub use base_dir::with_relative_paths;
 pub use compiler::{
     HOLDS_SLOT, InheritedOnExec, LINKER_STARTED_BY, STARTED_BY, Wrappers, become_program,
-    real_program, wrapper_name,
+    program_behind, wrapper_name,
 };
 use driver::object_of;
 pub use front_end::{may_leave_a_module, modules};

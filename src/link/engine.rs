@@ -25,7 +25,7 @@ use super::stats::LinkStats;
 use super::verify::Verifier;
 use crate::action::file_table::FileTable;
 use crate::cache::DiskCache;
-use crate::compiler::{CompilerRequest, Purpose, ResolvedToolchain};
+use crate::compiler::{Purpose, ResolvedToolchain};
 use crate::error::Hinted;
 use crate::events::{Event, Events};
 use crate::exec::queue::Queue;
@@ -207,12 +207,7 @@ impl Engine {
         let (options, state) = (options.clone(), Arc::clone(&self.state));
         let hash_cache = Arc::clone(hash_cache);
         let resolving = spawn_blocking(move || {
-            let request = CompilerRequest {
-                arguments: &arguments[1..],
-                caller,
-                purpose,
-                ..options.compiler_named(&arguments[0])
-            };
+            let request = options.compiler_request(&arguments, caller, purpose);
             ResolvedToolchain::resolve(&request, &hash_cache, &state)
         });
         tokio::select! {

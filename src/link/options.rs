@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::bes::BesOptions;
 use crate::client_context::ClientContext;
 use crate::compiler::{CompilerRequest, Purpose, ToolchainSource};
-use crate::job::{Caller, JobFile};
+use crate::job::Caller;
 use crate::process::{Jobserver, LocalMemory, MemoryLedger, Parent, Relto, Slots};
 use crate::reapi::ClientOptions;
 use crate::state::{self, State};
@@ -178,18 +178,20 @@ impl Options {
         MemoryLedger::of_machine(self.state_dir.as_deref(), self.local_memory)
     }
 
-    /// The compiler of `file`, as these options choose it.
+    /// The compiler of a job file with these `common_arguments`, of which it is the first, as these
+    /// options choose it.
     #[must_use]
     pub fn compiler_request<'a>(
         &'a self,
-        file: &'a JobFile,
+        common_arguments: &'a [String],
+        caller: Caller,
         purpose: Purpose,
     ) -> CompilerRequest<'a> {
         CompilerRequest {
             purpose,
-            arguments: &file.common_arguments[1..],
-            caller: file.caller,
-            ..self.compiler_named(file.compiler())
+            arguments: &common_arguments[1..],
+            caller,
+            ..self.compiler_named(&common_arguments[0])
         }
     }
 

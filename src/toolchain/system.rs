@@ -1,15 +1,16 @@
 //! What a loader knows without a search path: the system's cache and the default directories.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use memchr::memmem;
 
 use super::conf;
 use super::elf::Machine;
 use super::ld_so_cache::LdSoCache;
 use super::tokens::{default_dirs, dir_of};
-use crate::fs::open_regular;
+use crate::fs::{open_regular, read_open_at_most};
 
 /// Maximum size of a cache. Real ones have some hundred kilobytes.
 const MAX_CACHE: u64 = 16 << 20;
@@ -76,8 +77,7 @@ impl Cache {
             Self::Unknown(format!("`{}` cannot be used: {why}", path.display()))
         };
         let bytes = match read_limited(&path) {
-            Ok(Some(bytes)) => bytes,
-            Ok(None) => return unknown(&"it is too large"),
+            Ok(bytes) => bytes,
             Err(error) if cannot_be_opened(&error) => {
                 return match loader.filter(|loader| !names_usual_cache(loader)) {
                     None => Self::None,
@@ -97,16 +97,12 @@ impl Cache {
 /// Whether a loader has the path of the cache in it; some systems have theirs below `/var`.
 fn names_usual_cache(loader: &Path) -> bool {
     let path = b"\0/etc/ld.so.cache\0";
-    let bytes = read_limited(loader).ok().flatten().unwrap_or_default();
-    bytes.windows(path.len()).any(|text| text == path)
+    let bytes = read_limited(loader).unwrap_or_default();
+    memmem::find(&bytes, path).is_some()
 }
 
-/// `None` if the file is too large.
-fn read_limited(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::new();
-    let file = open_regular(path)?;
-    file.take(MAX_CACHE + 1).read_to_end(&mut bytes)?;
-    Ok((bytes.len() as u64 <= MAX_CACHE).then_some(bytes))
+fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
+    read_open_at_most(open_regular(path)?, path, MAX_CACHE)
 }
 
 /// Whether a loader cannot open the file either.

@@ -221,13 +221,7 @@ fn compiler(context: &CommandContext, linker: &OsStr) -> Result<PathBuf, Trouble
     if let Some(compiler) = &context.settings.linker.compiler {
         return Ok(compiler.clone());
     }
-    let linker = Path::new(linker);
-    let found = if linker.as_os_str().as_encoded_bytes().contains(&b'/') {
-        Some(linker.to_owned())
-    } else {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        launcher::real_program(&linker.to_string_lossy(), &path)
-    };
+    let found = launcher::program_behind(linker);
     let compiler = found.and_then(|linker| wrapper::compiler_beside(&linker));
     compiler.ok_or_else(|| {
         let linker = linker.display();

@@ -111,8 +111,7 @@ impl RemoteExecutor {
     pub fn wants(&self, compiled: &Compiled) -> bool {
         compiled.storable
             && compiled.origin == Origin::Local
-            && self.config.upload_local_results
-            && self.client.capabilities().can_update_action_cache
+            && self.forbids_updates().is_none()
             // An object of our compiler is not a result of the worker's compiler.
             && self.config.toolchain_is_ours()
     }
