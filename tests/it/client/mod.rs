@@ -1,9 +1,12 @@
 //! The client against a farm in memory: under a paused clock, silence and retries take no time.
 
+mod action;
 mod connecting;
 mod downloads;
 mod executions;
+mod farms;
 mod lost_blobs;
+mod real;
 mod uploads;
 
 use std::sync::Arc;

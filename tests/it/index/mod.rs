@@ -4,6 +4,7 @@
 //! the whole directory and fails; so shards carry lld's PID in the names of archive members, as
 //! they do in real life.
 
+mod command;
 mod program;
 
 use std::collections::BTreeSet;

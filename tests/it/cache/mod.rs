@@ -1,6 +1,12 @@
 //! A disk cache that is damaged, unreadable, full, shared or being trimmed costs hits, never a link
 //! or an object.
 
+mod hits;
+mod http;
+mod keys;
+mod misses;
+mod real;
+
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};

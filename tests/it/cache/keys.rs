@@ -19,15 +19,15 @@ use crate::support::link::Home;
 use crate::support::skip::skip;
 
 const FILES: [(&str, &[u8]); 4] = [
-    ("a.bc", include_bytes!("testdata/keys/a.bc")),
-    ("b.bc", include_bytes!("testdata/keys/b.bc")),
+    ("a.bc", include_bytes!("../testdata/keys/a.bc")),
+    ("b.bc", include_bytes!("../testdata/keys/b.bc")),
     (
         "a.bc.thinlto.bc",
-        include_bytes!("testdata/keys/a.bc.thinlto.bc"),
+        include_bytes!("../testdata/keys/a.bc.thinlto.bc"),
     ),
     (
         "b.bc.thinlto.bc",
-        include_bytes!("testdata/keys/b.bc.thinlto.bc"),
+        include_bytes!("../testdata/keys/b.bc.thinlto.bc"),
     ),
 ];
 
@@ -148,7 +148,7 @@ fn the_keys_of_the_disk_cache_are_those_of_the_first_release() {
         ("a date", variable("SOURCE_DATE_EPOCH", "1")),
         ("an override", variable("CCC_OVERRIDE_OPTIONS", "+-fpic")),
     ];
-    assert_eq!(table(&rows), include_str!("testdata/keys/disk.txt"));
+    assert_eq!(table(&rows), include_str!("../testdata/keys/disk.txt"));
 }
 
 /// The actions that a farm of this kind is asked for.
@@ -188,7 +188,7 @@ fn the_keys_of_farms_are_those_of_the_first_release() {
         ("a platform", asked(Profile::plain(), &platform)),
         ("REAPI 2.0", asked(reapi_2_0(), &[])),
     ];
-    assert_eq!(table(&rows), include_str!("testdata/keys/farms.txt"));
+    assert_eq!(table(&rows), include_str!("../testdata/keys/farms.txt"));
 }
 
 /// A farm that reads `output_files`.

@@ -13,7 +13,7 @@ use relto::internals::reapi::{
     declared_outputs, stderr,
 };
 
-use crate::client_action::{ActionShape, job, prepare};
+use crate::client::action::{ActionShape, job, prepare};
 use crate::support::servers::nginx::{BASIC, Demand, Nginx, WRONG_BASIC};
 use crate::support::servers::{Kind, Server, Setup};
 

@@ -6,7 +6,7 @@ use fs_err as fs;
 
 /// The names in backticks of the last column of each table.
 fn named_tests() -> Vec<String> {
-    let text = include_str!("../../docs/security.md");
+    let text = include_str!("../../../docs/security.md");
     let rows = text.lines().filter(|line| line.starts_with("| "));
     let cells = rows.filter_map(|row| row.trim_end_matches('|').rsplit_once(" | "));
     let words = cells.flat_map(|(_, cell)| cell.split('`').skip(1).step_by(2));
@@ -28,7 +28,7 @@ fn sources(dir: &Path, found: &mut Vec<(PathBuf, String)>) {
 /// An empty line within a table ends it: what follows would be shown as text.
 #[test]
 fn each_row_of_the_security_page_belongs_to_a_table() {
-    let text = include_str!("../../docs/security.md");
+    let text = include_str!("../../../docs/security.md");
     let blocks = text.split("\n\n").filter(|block| block.starts_with("| "));
     for block in blocks {
         let second = block.lines().nth(1).unwrap_or_default();

@@ -1,6 +1,17 @@
 //! `relto cc`: builds that run the ThinLTO backends themselves get the objects that clang writes,
 //! and get them once.
 
+mod builds;
+mod drivers;
+mod ends;
+mod farm;
+mod faults;
+mod forms;
+mod hits;
+mod make;
+mod outputs;
+mod surroundings;
+
 use crate::support::backends::Backends;
 use crate::support::link::{Home, Link};
 use crate::support::llvm::run;

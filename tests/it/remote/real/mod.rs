@@ -1,4 +1,4 @@
-//! Links on real farms. [`real_caches`](crate::real_caches) has servers that are only caches.
+//! Links on real farms. [`cache::real`](crate::cache::real) has servers that are only caches.
 //!
 //! Tests share a server of each kind where they can; a salt keeps each test's results apart.
 

@@ -9,7 +9,7 @@ use relto::internals::reapi::{
 };
 use tonic::Code;
 
-use crate::client_action::{ActionShape, Prepared, job, prepare};
+use crate::client::action::{ActionShape, Prepared, job, prepare};
 use crate::support::farm::{Break, Effect, Farm, Fault, Method, Outcome, Platforms, Profile};
 
 const MIB: usize = 1 << 20;

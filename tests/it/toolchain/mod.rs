@@ -1,5 +1,7 @@
 //! The closure of compilers, against real programs and the real dynamic loader.
 
+mod system_libraries;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;

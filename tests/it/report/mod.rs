@@ -1,5 +1,7 @@
 //! `relto report` and `--timings`: a page of what a link did, from what it recorded.
 
+mod browser;
+
 use std::path::Path;
 use std::process::Command;
 
