@@ -347,12 +347,9 @@ fn announce(file: &JobFile, events: &Events) {
 
 /// Tells the user what holds for all jobs of a link by `caller`.
 fn describe(toolchain: &ResolvedToolchain, caller: Caller, options: &Options, events: &Events) {
-    if let Some(reason) = toolchain.obstacle() {
-        let text = format!("all jobs run in place, uncached: {reason}");
-        match caller {
-            Caller::Linker => events.note(text),
-            Caller::Launcher => events.warning(text, None),
-        }
+    // A launched compiler tells it of its only job.
+    if let (Caller::Linker, Some(reason)) = (caller, toolchain.obstacle()) {
+        events.note(format!("all jobs run in place, uncached: {reason}"));
     }
     if options.record.describe_jobs {
         let platform = options.farm.as_ref().map(|farm| farm.platform.clone());
