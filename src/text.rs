@@ -75,26 +75,23 @@ impl Sequence {
         let body = &text[ESCAPE.len_utf8()..];
         match body.chars().next() {
             Some('[') => Self::control(text, &body[1..]),
-            Some(']' | 'P' | 'X' | '^' | '_') => {
-                let ended = text.find(['\u{7}', '\u{9c}', '\n']);
-                let ended = ended.map(|at| at + usize::from(!text[at..].starts_with('\n')));
-                let terminated = body.find("\u{1b}\\").map(|at| at + 3);
-                let bytes = match (ended, terminated) {
-                    (Some(a), Some(b)) => a.min(b),
-                    (a, b) => a.or(b).unwrap_or(text.len()),
-                };
-                let whole = text
-                    .char_indices()
-                    .map(|(at, letter)| at + letter.len_utf8());
-                Self::other(
-                    whole
-                        .into_iter()
-                        .find(|end| *end >= bytes)
-                        .unwrap_or(text.len()),
-                )
-            }
+            Some(']' | 'P' | 'X' | '^' | '_') => Self::other(Self::string(text)),
             _ => Self::other(1),
         }
+    }
+
+    /// The bytes of the string at the beginning of `text`, with its end; a new line ends it, too,
+    /// and is no part of it. Each byte is looked at once: a text may be full of such strings.
+    fn string(text: &str) -> usize {
+        for (at, letter) in text.char_indices().skip(1) {
+            match letter {
+                '\n' => return at,
+                '\u{7}' | '\u{9c}' => return at + letter.len_utf8(),
+                ESCAPE if text[at + 1..].starts_with('\\') => return at + 2,
+                _ => {}
+            }
+        }
+        text.len()
     }
 
     fn control(text: &str, parameters: &str) -> Self {
@@ -156,6 +153,26 @@ mod tests {
             assert_eq!(messages(text), shown, "{text:?}");
         }
         assert_eq!(one_line(" a\nb\u{1b}[2J ", 9), "a b [2J");
+    }
+
+    /// A result may hold 16 MiB of them. A search for the end of each through all that follows would
+    /// take a day.
+    #[test]
+    fn a_text_full_of_sequences_is_read_once() {
+        for sequence in [
+            "\u{1b}]",
+            "\u{1b}]\u{7}",
+            "\u{1b}P",
+            "\u{1b}_\u{9c}",
+            "\u{1b}^\n",
+            "\u{1b}[",
+            "\u{1b}[1",
+            "\u{1b}",
+        ] {
+            let text = sequence.repeat((2 << 20) / sequence.len());
+            let shown = messages(&text);
+            assert!(shown.len() < text.len(), "{sequence:?}");
+        }
     }
 
     proptest! {
