@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 
 use super::Planned;
 use super::queue::{Assignment, Executor, NotTaken, Queue};
-use super::wait_clock::WaitClock;
+use super::wait_clock::{RunningWait, WaitClock};
 use crate::process::{MemoryLedger, MemoryReservation, MemoryWait, Room, SlotPermit, Slots};
 
 /// Admits the compilers of a link.
@@ -57,6 +57,11 @@ impl Admission {
         let slots = self.for_slots.total().as_secs_f64();
         let all = slots + self.for_memory.total().as_secs_f64();
         if all > 0.0 { slots / all } else { 0.0 }
+    }
+
+    /// A wait for what another link compiles counts as one for its slots.
+    pub fn wait_for_others(&self) -> RunningWait<'_> {
+        self.for_slots.start()
     }
 
     /// Waits until a job of `queue` may start here and takes it. `None` if none waits any more.

@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
@@ -157,18 +158,36 @@ impl Delivery {
         }))
     }
 
-    /// Writes what a compiler just made for the claimed job and its duplicates, and keeps it if it
-    /// may be kept. Returns it.
+    /// What the disk cache holds of `job` by now, if it is sound.
+    pub(super) fn found(&self, job: &Planned) -> Option<Compiled> {
+        let cached = cached::read(self.disk_cache.as_ref()?, job.hermetic()?)?;
+        Some(Compiled {
+            origin: Origin::DiskCache,
+            outputs: cached.outputs,
+            stderr: cached.stderr,
+            stdout: Bytes::new(),
+            storable: true,
+            elapsed: Duration::ZERO,
+            peak_memory: None,
+            made_by: cached.made_by.map(Box::new),
+            by_slice_key: false,
+        })
+    }
+
+    /// Writes what a compiler just made, or another link, for the claimed job and its duplicates, and
+    /// keeps it if it may be kept. Returns it.
     pub(super) async fn deliver(
         self: &Arc<Self>,
         claim: Claim,
         compiled: Compiled,
     ) -> Result<Compiled, DeliveryError> {
-        self.events.send(Event::JobAdvanced {
-            job: claim.job().id,
-            on_farm: compiled.origin.is_farm(),
-            step: JobStep::Write,
-        });
+        if compiled.origin != Origin::DiskCache {
+            self.events.send(Event::JobAdvanced {
+                job: claim.job().id,
+                on_farm: compiled.origin.is_farm(),
+                step: JobStep::Write,
+            });
+        }
         let _permit = self.writing.acquire().await;
         let delivery = Arc::clone(self);
         spawn_blocking(move || {
@@ -190,7 +209,7 @@ impl Delivery {
         let text = match &job.form {
             PlannedForm::Hermetic(hermetic) if compiled.origin != Origin::InPlace => {
                 self.write_outputs(&hermetic.job, &compiled.outputs)?;
-                if compiled.storable {
+                if compiled.storable && compiled.origin != Origin::DiskCache {
                     self.keep(|cache| {
                         let key = hermetic.key_of(compiled.origin);
                         let (outputs, made_by) = (&compiled.outputs, compiled.made_by.as_deref());

@@ -15,6 +15,7 @@ mod failure;
 mod farm;
 mod keys;
 mod options;
+mod other_links;
 mod planner;
 mod run;
 mod runners;

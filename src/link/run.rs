@@ -16,6 +16,7 @@ use super::delivery::Delivery;
 use super::error::LinkError;
 use super::farm::FarmSession;
 use super::options::Options;
+use super::other_links::OtherLinks;
 use super::runners::{LocalRunner, RemoteRunner};
 use super::slices::Slices;
 use crate::action::file_table::FileTable;
@@ -124,6 +125,7 @@ impl Link {
             executor: self.local_executor(options).map_err(LinkError::Machine)?,
             admission: Admission::new(options.slots(), options.memory_ledger()),
             waited: WaitClock::default(),
+            other_links: OtherLinks::of(options, &self.delivery),
             delivery: Arc::clone(&self.delivery),
             farm: self.farm.clone(),
         })

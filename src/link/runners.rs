@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::delivery::Delivery;
 use super::error::LinkError;
 use super::farm::FarmSession;
+use super::other_links::{Admitted, OtherLinks};
 use crate::events::{Event, Origin};
-use crate::exec::admission::{Admission, LocalPermit};
+use crate::exec::admission::Admission;
 use crate::exec::local::LocalExecutor;
 use crate::exec::queue::{Assignment, AttemptOutcome, Claim, Executor, Queue, Runner};
 use crate::exec::remote::RemoteExecutor;
@@ -22,6 +23,8 @@ pub(super) struct LocalRunner {
     /// The microseconds that all slots together have waited for permits and memory.
     pub(super) waited: WaitClock,
     pub(super) delivery: Arc<Delivery>,
+    /// `None` where links have no results in common.
+    pub(super) other_links: Option<OtherLinks>,
     /// Gets the results of this machine.
     pub(super) farm: Option<Arc<FarmSession>>,
 }
@@ -44,25 +47,45 @@ impl LocalRunner {
 
 impl Runner for LocalRunner {
     type Failure = LinkError;
-    type Permit = LocalPermit;
+    type Permit = Admitted;
 
-    async fn admit(&self, queue: &Arc<Queue>) -> Option<(LocalPermit, Assignment)> {
+    async fn admit(&self, queue: &Arc<Queue>) -> Option<(Admitted, Assignment)> {
         // It counts also if the link ends before anything is admitted.
         let _waiting = self.waited.start();
-        self.admission.admit(queue).await
+        loop {
+            let (permit, assignment) = self.admission.admit(queue).await?;
+            let Some(others) = &self.other_links else {
+                return Some((Admitted::alone(permit), assignment));
+            };
+            let admitted = others.admit(permit, assignment.job(), &self.admission);
+            tokio::select! {
+                biased;
+                () = assignment.superseded() => {}
+                admitted = admitted => return Some((admitted, assignment)),
+            }
+        }
     }
 
     async fn run(
         &self,
         assignment: &Assignment,
-        permit: &LocalPermit,
+        admitted: &Admitted,
     ) -> Result<AttemptOutcome<LinkError>, LinkError> {
         if self.delivery.cancel.is_cancelled() {
             return Err(LinkError::Cancelled);
         }
+        let permit = match admitted {
+            Admitted::ToCompile { permit, .. } => permit,
+            Admitted::Found(compiled) => {
+                return Ok(AttemptOutcome::Compiled(Compiled::clone(compiled)));
+            }
+        };
         match self.executor.run(assignment.job(), &permit.memory).await {
             Ok(Some(compiled)) => Ok(AttemptOutcome::Compiled(compiled)),
-            Ok(None) => Ok(AttemptOutcome::InPlace),
+            Ok(None) => {
+                admitted.unlock();
+                Ok(AttemptOutcome::InPlace)
+            }
             // The compiler has not spoken: too little memory, or no process could be started.
             Err(failure @ JobFailure::Machine { .. }) => {
                 self.delivery.events.note(format!("not here: {failure}"));
@@ -75,8 +98,11 @@ impl Runner for LocalRunner {
     async fn run_in_place(
         &self,
         claim: &Claim,
-        permit: &LocalPermit,
+        admitted: &Admitted,
     ) -> Result<Compiled, LinkError> {
+        let Admitted::ToCompile { permit, .. } = admitted else {
+            unreachable!("`{}` has its result", claim.job().module)
+        };
         let ran = self
             .executor
             .run_in_place(claim.job(), &permit.memory)

@@ -64,7 +64,7 @@ impl LinkStats {
     }
 
     pub(super) fn compiled(&self, job: &Planned, compiled: &Compiled) {
-        if compiled.origin == Origin::RemoteCache {
+        if compiled.origin.is_cached() {
             return;
         }
         let estimate = Estimate {

@@ -59,6 +59,7 @@ mod sandbox;
 mod scratch;
 mod scripted_farm;
 mod silent_names;
+mod simultaneous;
 mod slices;
 mod split_dwarf;
 mod streaming;
