@@ -23,7 +23,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Must be raised with every change of `TABLES`, of the seals, and of the notes that the hash cache
 /// keeps for its callers.
-const VERSION: i32 = 7;
+const VERSION: i32 = 8;
 
 /// All tables of all modules, because they share the version. 64-bit unsigned values are kept as
 /// SQLite's signed ones.
@@ -41,7 +41,7 @@ const TABLES: &str = "
         id INTEGER PRIMARY KEY, finished INTEGER NOT NULL, output TEXT NOT NULL, jobs INTEGER NOT NULL,
         millis INTEGER NOT NULL, disk_cache INTEGER NOT NULL, remote_cache INTEGER NOT NULL,
         shared INTEGER NOT NULL, remote INTEGER NOT NULL, local INTEGER NOT NULL, in_place INTEGER NOT NULL,
-        verified INTEGER NOT NULL, wrong INTEGER NOT NULL
+        verified INTEGER NOT NULL, wrong INTEGER NOT NULL, build TEXT
     );
     CREATE TABLE link_keys (
         id INTEGER PRIMARY KEY, output BLOB NOT NULL, finished INTEGER NOT NULL, digest BLOB NOT NULL,
