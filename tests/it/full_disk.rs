@@ -2,6 +2,7 @@
 //! systems in memory.
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -12,7 +13,10 @@ use relto::internals::hash_cache::HashCache;
 use relto::internals::pb::reapi::{ActionResult, OutputFile};
 use relto::internals::state::{State, StateError};
 
+use crate::support::built;
 use crate::support::mount::Mount;
+use crate::support::program::generated;
+use crate::support::repeat::filled;
 
 fn digest(bytes: &[u8]) -> Digest {
     DigestFunction::Sha256.digest(bytes)
@@ -149,6 +153,46 @@ fn a_database_on_a_read_only_disk_is_reported_once_and_harms_no_digest() {
         hash_and_flush(&state, &file);
         let trouble = state.take_trouble().expect("reported");
         assert!(matches!(trouble, StateError::Unusable { .. }), "{trouble}");
+    }
+}
+
+#[test]
+fn what_links_have_recorded_is_shown_where_nothing_can_be_written() {
+    let home = filled(&generated(3));
+    for is_full in [true, false] {
+        let Some(mount) = Mount::new("size=4m") else {
+            return;
+        };
+        let database = mount.root().join("state.db");
+        fs::create_dir_all(mount.root()).expect("made");
+        fs::copy(home.cache().join("relto/state.db"), &database).expect("copied");
+        if is_full {
+            mount.fill();
+        } else {
+            mount.set_read_only();
+        }
+        let before = fs::read(&database).expect("read");
+        let told = |arguments: &[&str]| {
+            let mut relto = Command::new(built::relto());
+            home.apply(&mut relto);
+            relto.env("XDG_CACHE_HOME", mount.dir()).args(arguments);
+            let output = relto.output().expect("relto starts");
+            let text = [output.stdout, output.stderr].concat();
+            let text = String::from_utf8(text).expect("text");
+            (output.status.code(), text)
+        };
+        for (arguments, part) in [
+            (&["stats"][..], "4 jobs, 4 local"),
+            (&["explain"], "no earlier one with other keys"),
+            (&["report", "-o", "-"], "</html>"),
+        ] {
+            let (code, text) = told(arguments);
+            assert_eq!(code, Some(0), "{arguments:?}: {text}");
+            assert!(text.contains(part), "{arguments:?}: {text}");
+        }
+        let (code, text) = told(&["stats", "--zero"]);
+        assert_eq!(code, Some(1), "{text}");
+        assert!(fs::read(&database).expect("read") == before, "unchanged");
     }
 }
 
