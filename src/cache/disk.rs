@@ -79,14 +79,16 @@ impl DiskCache {
         &self.root
     }
 
-    /// Whether results can be stored: makes a file and removes it again.
+    /// Whether results can be stored: writes a file and removes it again. A full file system takes
+    /// empty ones.
     ///
     /// # Errors
     /// Why not.
     pub fn check_writable(&self) -> Result<(), CacheError> {
-        self.temporary()
-            .map(drop)
-            .map_err(|error| CacheError::new(&self.root, error))
+        let written = self
+            .temporary()
+            .and_then(|mut file| file.write_all(&[0; 4096]));
+        written.map_err(|error| CacheError::new(&self.root, error))
     }
 
     /// Whether any user of this machine may put results here, which would be taken for this user's.

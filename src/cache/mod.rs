@@ -16,7 +16,7 @@ mod tests;
 pub use disk::{DiskCache, LARGEST_BLOB};
 pub use error::CacheError;
 pub use size_estimate::{record_growth, reset_size_estimate};
-pub use trim::{TrimReport, check_trimmable, trim, usage};
+pub use trim::{TrimReport, check_trimmable, make_room, trim, usage};
 
 /// The approximate size of a file on disk: whole blocks of 4 KiB.
 fn on_disk(size: u64) -> u64 {

@@ -88,6 +88,24 @@ pub fn usage(root: &Path) -> Result<Usage, CacheError> {
 /// # Errors
 /// The directory cannot be read, or nothing may be removed from it.
 pub fn trim(root: &Path, max_bytes: u64) -> Result<Option<TrimReport>, CacheError> {
+    let target = max_bytes / 10 * 9;
+    trim_to(root, |bytes| (bytes > max_bytes).then_some(target))
+}
+
+/// Makes room where the file system of the cache at `root` is full: removes a fifth of what the cache
+/// has. `None` when another process is trimming, which makes room, too.
+///
+/// # Errors
+/// As [`trim`]: the directory may not be a cache of relto alone.
+pub fn make_room(root: &Path) -> Result<Option<TrimReport>, CacheError> {
+    trim_to(root, |bytes| Some(bytes / 5 * 4))
+}
+
+/// Removes files until no more bytes are left than `target` says of those that are there.
+fn trim_to(
+    root: &Path,
+    target: impl Fn(u64) -> Option<u64>,
+) -> Result<Option<TrimReport>, CacheError> {
     let failed = |error| CacheError::new(root, error);
     mark::write(root);
     let top = open(root)?;
@@ -108,8 +126,8 @@ pub fn trim(root: &Path, max_bytes: u64) -> Result<Option<TrimReport>, CacheErro
         after: before,
         removed: 0,
     };
-    if before > max_bytes {
-        remove_oldest(scan, max_bytes / 10 * 9, &mut report).map_err(failed)?;
+    if let Some(target) = target(before) {
+        remove_oldest(scan, target, &mut report).map_err(failed)?;
     }
     Ok(Some(report))
 }

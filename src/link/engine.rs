@@ -17,6 +17,7 @@ use super::delivery::Delivery;
 use super::description::describe_link;
 use super::error::LinkError;
 use super::farm::FarmSession;
+use super::keeper::Keeper;
 use super::keys::{KeyRecorder, common_ingredients};
 use super::options::{FarmOptions, Options};
 use super::run::Link;
@@ -171,7 +172,7 @@ impl Engine {
                 linker: options.linker.filter(|_| file.caller == Caller::Linker),
                 umask: client_context.umask(),
                 verifier: verifier.map(Arc::new),
-                refused: false.into(),
+                keeper: Keeper::new(options.disk_cache_max_size),
                 writing: Semaphore::new(writers),
             }),
             slices: Slices::for_compiler(options, &toolchain),

@@ -75,6 +75,15 @@ fn a_cache_within_its_size_is_left_alone() {
 }
 
 #[test]
+fn a_fifth_makes_room_whatever_the_limit_is() {
+    let place = Fixture::new();
+    aged(&place);
+    let report = make_room(&place.root()).expect("trimmed").expect("alone");
+    assert_eq!((report.removed, report.after), (2, 2 * (12_288 + 4096)));
+    assert!(!is_hit(&place.open(), &[3; 10_000]), "the oldest");
+}
+
+#[test]
 fn only_one_process_trims() {
     let place = Fixture::new();
     aged(&place);
@@ -176,6 +185,8 @@ fn a_directory_of_the_user_is_not_trimmed_and_only_files_of_the_cache_are_remove
     fs::write(home.path().join("thesis.tex"), "mine").expect("written");
     put(&DiskCache::open(home.path()).expect("opened"), b"object");
     let refused = trim(home.path(), 0).expect_err("not a cache of its own");
+    assert!(matches!(refused, CacheError::NotMarked { .. }), "{refused}");
+    let refused = make_room(home.path()).expect_err("not a cache of its own");
     assert!(matches!(refused, CacheError::NotMarked { .. }), "{refused}");
     let place = Fixture::new();
     put(&place.open(), b"object");
