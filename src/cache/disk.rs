@@ -28,7 +28,7 @@ use crate::pb::reapi::ActionResult;
 pub(super) const TMP: &str = "tmp";
 
 /// relto stores no longer result: a few outputs and the compiler's messages.
-const MAX_RESULT: u64 = 16 << 20;
+pub(super) const MAX_RESULT: u64 = 16 << 20;
 
 /// No blob that is larger is read: its name alone must not take the memory.
 pub const LARGEST_BLOB: u64 = 1 << 30;
@@ -46,6 +46,8 @@ pub struct DiskCache {
     root: PathBuf,
     now: SystemTime,
     added: AtomicU64,
+    /// Bytes that were there when they were wanted.
+    found: AtomicU64,
     buffers: Buffers,
     /// The mode of new files: private, unless the user shares the directory with others.
     file_mode: u32,
@@ -70,6 +72,7 @@ impl DiskCache {
             root: root.to_owned(),
             now: SystemTime::now(),
             added: AtomicU64::new(0),
+            found: AtomicU64::new(0),
             buffers: Buffers::default(),
             file_mode: file_mode(root),
         })
@@ -79,14 +82,16 @@ impl DiskCache {
         &self.root
     }
 
-    /// Whether results can be stored: makes a file and removes it again.
+    /// Whether results can be stored: writes a file and removes it again. A full file system takes
+    /// empty ones.
     ///
     /// # Errors
     /// Why not.
     pub fn check_writable(&self) -> Result<(), CacheError> {
-        self.temporary()
-            .map(drop)
-            .map_err(|error| CacheError::new(&self.root, error))
+        let written = self
+            .temporary()
+            .and_then(|mut file| file.write_all(&[0; 4096]));
+        written.map_err(|error| CacheError::new(&self.root, error))
     }
 
     /// Whether any user of this machine may put results here, which would be taken for this user's.
@@ -184,6 +189,12 @@ impl DiskCache {
         self.added.load(Ordering::Relaxed)
     }
 
+    /// Bytes on disk of all that was read or stored since the cache was opened: what it must hold for
+    /// the same to be found again.
+    pub fn used_bytes(&self) -> u64 {
+        self.added_bytes() + self.found.load(Ordering::Relaxed)
+    }
+
     fn path(&self, kind: &str, digest: &Digest) -> PathBuf {
         let hex = digest.hex();
         let mut path = PathBuf::with_capacity(self.root.as_os_str().len() + 80);
@@ -272,8 +283,10 @@ impl DiskCache {
         (read as u64 == size).then(|| Bytes::from_owner(lent))
     }
 
-    /// Marks a file as used. Where that is not allowed, only its place in the order is lost.
+    /// Counts a file, and marks it as used. Where that is not allowed, only its place in the order is lost.
     fn touch(&self, file: &File, found: &std::fs::Metadata) {
+        self.found
+            .fetch_add(on_disk(found.len()), Ordering::Relaxed);
         // A wrong clock must not keep a file in the cache forever: the far future is not
         // fresh either.
         let is_fresh = found.modified().is_ok_and(|modified| {

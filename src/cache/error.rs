@@ -1,7 +1,11 @@
 //! Why the disk cache cannot be used or written. A link warns once and goes on uncached.
 
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use rustix::fs::Access;
 
 use super::mark::Contents;
 use crate::error::Hinted;
@@ -40,6 +44,13 @@ impl CacheError {
     }
 }
 
+/// Whether the directory is meant for several users, and something in it is not as open as it is.
+fn is_shared_by_half(path: &Path, reason: &io::Error) -> bool {
+    reason.kind() == io::ErrorKind::PermissionDenied
+        && fs::metadata(path).is_ok_and(|found| found.mode() & 0o020 != 0)
+        && rustix::fs::access(path, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+}
+
 impl Hinted for CacheError {
     fn hints(&self) -> Vec<String> {
         vec![match self {
@@ -56,10 +67,36 @@ impl Hinted for CacheError {
                 "that file marks it as a cache of relto: its owner can share it with `chmod -R g+rwX {}`",
                 path.display()
             ),
+            Self::ReadOnly { path, reason } if is_shared_by_half(path, reason) => format!(
+                "others share the directory, and a umask of theirs does not: run `chmod -R g+rwX {}` as each of them, and link with `umask 002`",
+                path.display()
+            ),
             Self::ReadOnly { .. } | Self::Other { .. } => {
                 "set `disk_cache` to a directory of yours, or to nothing to do without"
                     .to_owned()
             }
         }]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn where_one_of_several_users_shares_nothing_the_umask_is_the_hint() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let hint = |mode| {
+            let mode = PermissionsExt::from_mode(mode);
+            fs::set_permissions(dir.path(), mode).expect("set");
+            let error = CacheError::new(dir.path(), io::ErrorKind::PermissionDenied.into());
+            error.hint().expect("a hint")
+        };
+        let told = hint(0o2770);
+        assert!(told.contains("umask 002"), "{told}");
+        let told = hint(0o700);
+        assert!(told.contains("set `disk_cache`"), "{told}");
     }
 }

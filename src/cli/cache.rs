@@ -13,6 +13,7 @@ use super::{CommandContext, CommandError, NoDiskCache, output};
 use crate::cache::{self, CacheError, TrimReport};
 use crate::config::Settings;
 use crate::error::{ExitCode, Hinted};
+use crate::state::remove_replaced;
 
 /// How long another process may go on trimming: long enough for a cache of some million files.
 const CLEAR_TIMEOUT: Duration = Duration::from_secs(10);
@@ -81,6 +82,9 @@ fn shrink(settings: &Settings, dir: &Path, max_size: u64) -> Result<Option<Strin
     Ok(trimmed.map(|report| {
         let state = settings.link.open_state();
         cache::reset_size_estimate(&state, dir, report.after);
+        if let Some(path) = settings.link.state_file() {
+            remove_replaced(&path);
+        }
         described(&report)
     }))
 }

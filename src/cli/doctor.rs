@@ -9,11 +9,10 @@ use std::path::{Path, PathBuf};
 use anstyle::{AnsiColor, Style};
 
 use super::runtime::runtime;
-use super::{CommandContext, CommandError, engine, output};
+use super::{CommandContext, CommandError, engine, kept_job_file, output};
 use crate::config::{EffectiveValue, Settings, Strategy};
 use crate::doctor::{Finding, Grade, ReportSection, examine, verify_cached};
 use crate::error::ExitCode;
-use crate::job::JobFile;
 
 /// Where the findings' texts begin.
 const COLUMN: usize = 11;
@@ -55,7 +54,7 @@ pub(super) fn verify(
     let runtime = runtime().map_err(|error| Box::new(error) as CommandError)?;
     let mut worst = Grade::Good;
     for path in files {
-        let file = JobFile::read(path).map_err(|error| Box::new(error) as CommandError)?;
+        let file = kept_job_file(path)?;
         let section = runtime.block_on(verify_cached(file, &options));
         let section = section.map_err(|error| Box::new(error) as CommandError)?;
         worst = worst.max(section.grade());

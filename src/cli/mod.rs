@@ -36,9 +36,11 @@ mod via_daemon;
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
+use std::path::Path;
 
 use crate::config::{Environment, LoadedConfig, Settings, Warning, load};
 use crate::error::{ExitCode, Hinted};
+use crate::job::{JobFile, JobFileError};
 use crate::launcher::Throttle;
 use crate::prefetch::PrefetchRequest;
 use crate::process;
@@ -58,6 +60,23 @@ struct NoDiskCache;
 impl Hinted for NoDiskCache {
     fn hints(&self) -> Vec<String> {
         vec!["`disk_cache` names its directory; `relto config` shows why there is none".to_owned()]
+    }
+}
+
+/// What a user calls a job file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct NoKeptJobFile(JobFileError);
+
+impl Hinted for NoKeptJobFile {
+    fn hints(&self) -> Vec<String> {
+        match &self.0 {
+            JobFileError::Unreadable(_) => vec![
+                "a link with `-Wl,--save-temps` keeps the job file, named like `app.1234.dist-file.json`"
+                    .to_owned(),
+            ],
+            error => error.hints(),
+        }
     }
 }
 
@@ -185,6 +204,11 @@ fn usable(state: &State) -> Result<(), CommandError> {
         None => Ok(()),
         Some(trouble) => Err(Box::new(trouble)),
     }
+}
+
+/// Reads the job file of an earlier link, which the user names and not lld.
+fn kept_job_file(path: &Path) -> Result<JobFile, CommandError> {
+    JobFile::read(path).map_err(|error| Box::new(NoKeptJobFile(error)) as CommandError)
 }
 
 /// Whether `known` is the file that the user calls `asked`: by its name, or by the end of its path.

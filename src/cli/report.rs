@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::arguments::ReportRequest;
-use super::{CommandContext, CommandError, is_meant, output, usable};
+use super::{CommandContext, CommandError, is_meant, kept_job_file, output, usable};
 use crate::config::{Settings, Warning, printable};
 use crate::error::{ExitCode, Hinted};
 use crate::events::{self, Events};
 use crate::fs::write_whole;
 use crate::history::History;
-use crate::job::JobFile;
 use crate::link::Options;
 use crate::report_page::{KeyPairs, page};
 use crate::state::State;
@@ -47,7 +46,7 @@ pub(super) fn run(
     context: &CommandContext,
     wanted: &ReportRequest,
 ) -> Result<ExitCode, CommandError> {
-    let state = Arc::new(context.settings.link.open_state());
+    let state = Arc::new(context.settings.link.open_state_to_show());
     let subject = wanted.subject.as_deref().map(output_name).transpose()?;
     let store = TimingsStore::new(Arc::clone(&state));
     let number = usize::try_from(wanted.last).unwrap_or(usize::MAX);
@@ -86,8 +85,7 @@ fn output_name(subject: &Path) -> Result<String, CommandError> {
     {
         return Ok(subject.to_string_lossy().into_owned());
     }
-    let file = JobFile::read(subject).map_err(|error| Box::new(error) as CommandError)?;
-    Ok(file.linker_output)
+    Ok(kept_job_file(subject)?.linker_output)
 }
 
 fn page_of(link: &LinkTimings, earlier: Option<&LinkTimings>, state: Arc<State>) -> String {

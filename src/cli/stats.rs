@@ -33,7 +33,12 @@ pub(super) fn run(
     context: &CommandContext,
     wanted: &StatsRequest,
 ) -> Result<ExitCode, CommandError> {
-    let state = Arc::new(context.settings.link.open_state());
+    let link = &context.settings.link;
+    let state = Arc::new(if wanted.zero {
+        link.open_state()
+    } else {
+        link.open_state_to_show()
+    });
     let history = History::new(Arc::clone(&state));
     if wanted.zero {
         if !history.forget_links() {

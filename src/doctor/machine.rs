@@ -99,6 +99,12 @@ fn without_locks(dir: &Path) -> Option<Finding> {
     ))
 }
 
+/// The bytes that the file system of `dir` has left for this user.
+fn room(dir: &Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(dir).ok()?;
+    found.f_bavail.checked_mul(found.f_frsize)
+}
+
 fn disk_cache(dir: &Path, max_size: Option<u64>) -> Result<Finding, CacheError> {
     let cache = DiskCache::open(dir)?;
     cache.check_writable()?;
@@ -116,6 +122,12 @@ fn disk_cache(dir: &Path, max_size: Option<u64>) -> Result<Finding, CacheError> 
         usage.results,
         HumanBytes(usage.bytes)
     );
+    let text = match room(dir) {
+        Some(room) if max_size.is_none_or(|max| room.saturating_add(usage.bytes) < max) => {
+            format!("{text}, {} are free there", HumanBytes(room))
+        }
+        _ => text,
+    };
     if cache.is_writable_by_all() {
         return Ok(Finding::warning(
             format!("{text}; every user of this machine can put results there"),

@@ -33,7 +33,8 @@ const MAX_LINKS: i64 = 1_000;
 /// Modules beyond the limit are forgotten only once in this many links that compile something.
 const LINKS_BETWEEN_TRIMS: i64 = 64;
 
-/// Seconds between two jobs of one directory that belong to one build.
+/// Seconds between two jobs of one directory that belong to one build, where no tool is known that
+/// runs it.
 const SAME_BUILD: i64 = 120;
 
 /// A module as links know it again, whatever its contents.
@@ -90,8 +91,14 @@ pub struct History {
 struct PendingRecords {
     estimates: Vec<(ModuleKey, Estimate)>,
     links: Vec<LinkRecord>,
-    jobs: Vec<LinkRecord>,
+    jobs: Vec<BuildPart>,
     keys: Vec<PendingKeys>,
+}
+
+#[derive(Debug)]
+struct BuildPart {
+    build: Option<String>,
+    job: LinkRecord,
 }
 
 impl PendingRecords {
@@ -129,10 +136,12 @@ impl History {
         self.pending().links.push(link);
     }
 
-    /// Notes a part of a build that has no end of its own: it is added to the last record, if that
-    /// is of the same output and not old. To be written by `flush`.
-    pub fn record_job(&self, job: LinkRecord) {
-        self.pending().jobs.push(job);
+    /// Notes a part of a build that has no end of its own: it is added to the record of the same
+    /// output in `build`, or without one to the last of that output, if that is not old. To be
+    /// written by `flush`.
+    pub fn record_job(&self, build: Option<&str>, job: LinkRecord) {
+        let build = build.map(str::to_owned);
+        self.pending().jobs.push(BuildPart { build, job });
     }
 
     /// Notes the keys of a link whose output `output` identifies; to be written by `flush`. Keys of
@@ -230,17 +239,20 @@ fn store(
         let peak = estimate.peak_memory.map(u64::cast_signed);
         insert.execute(params![module.0, millis(estimate.duration), peak, now])?;
     }
+    let mut inserted = pending.links.len();
     for link in &pending.links {
-        store_link(transaction, link)?;
+        store_link(transaction, None, link)?;
     }
-    for job in &pending.jobs {
-        if !add_job(transaction, job)? {
-            store_link(transaction, job)?;
+    for BuildPart { build, job } in &pending.jobs {
+        let build = build.as_deref();
+        if !add_job(transaction, build, job)? {
+            store_link(transaction, build, job)?;
+            inserted += 1;
         }
     }
     let last = transaction.last_insert_rowid();
-    if !pending.links.is_empty() {
-        transaction.execute("DELETE FROM links WHERE id <= ?1", [last - MAX_LINKS])?;
+    if inserted > 0 {
+        keep_links(transaction, MAX_LINKS)?;
         if !pending.estimates.is_empty() && last % LINKS_BETWEEN_TRIMS == 0 {
             keep_estimates(transaction, MAX_ESTIMATES)?;
         }
@@ -251,14 +263,18 @@ fn store(
     Ok(())
 }
 
-fn store_link(transaction: &Transaction<'_>, link: &LinkRecord) -> rusqlite::Result<()> {
+fn store_link(
+    transaction: &Transaction<'_>,
+    build: Option<&str>,
+    link: &LinkRecord,
+) -> rusqlite::Result<()> {
     let origins = &link.origins;
     transaction
         .prepare_cached(
             "INSERT INTO links
              (finished, output, jobs, millis, disk_cache, remote_cache, shared, remote, local, in_place, verified,
-              wrong)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+              wrong, build)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )?
         .execute(params![
             seconds(link.finished),
@@ -272,20 +288,28 @@ fn store_link(transaction: &Transaction<'_>, link: &LinkRecord) -> rusqlite::Res
             number(origins.local),
             number(origins.in_place),
             number(origins.verified),
-            number(origins.wrong)
+            number(origins.wrong),
+            build
         ])?;
     Ok(())
 }
 
-/// Adds to the last record; false if that is another one.
-fn add_job(transaction: &Transaction<'_>, job: &LinkRecord) -> rusqlite::Result<bool> {
+/// Adds to the record of the same build, which becomes the newest; false if there is none. Builds
+/// that run at the same time have a record each.
+fn add_job(
+    transaction: &Transaction<'_>,
+    build: Option<&str>,
+    job: &LinkRecord,
+) -> rusqlite::Result<bool> {
     let origins = &job.origins;
     let changed = transaction
         .prepare_cached(
             "UPDATE links SET finished = ?1, jobs = jobs + ?3, millis = millis + ?4, disk_cache = disk_cache + ?5,
              remote_cache = remote_cache + ?6, remote = remote + ?7, local = local + ?8, in_place = in_place + ?9,
-             verified = verified + ?11, wrong = wrong + ?12, shared = shared + ?13
-             WHERE id = (SELECT max(id) FROM links) AND output = ?2 AND finished > ?1 - ?10",
+             verified = verified + ?11, wrong = wrong + ?12, shared = shared + ?13,
+             id = (SELECT max(id) + (max(id) > links.id) FROM links AS all_links)
+             WHERE id = (SELECT max(id) FROM links WHERE output = ?2 AND build IS ?14)
+             AND (?14 IS NOT NULL OR finished > ?1 - ?10)",
         )?
         .execute(params![
             seconds(job.finished),
@@ -300,9 +324,20 @@ fn add_job(transaction: &Transaction<'_>, job: &LinkRecord) -> rusqlite::Result<
             SAME_BUILD,
             number(origins.verified),
             number(origins.wrong),
-            number(origins.shared)
+            number(origins.shared),
+            build
         ])?;
     Ok(changed > 0)
+}
+
+/// A record that grows gets a new number, so these have gaps.
+fn keep_links(transaction: &Transaction<'_>, rows: i64) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "DELETE FROM links WHERE id <= (SELECT id FROM links ORDER BY id DESC LIMIT 1 OFFSET ?1)",
+        )?
+        .execute([rows])?;
+    Ok(())
 }
 
 fn keep_estimates(transaction: &Transaction<'_>, rows: i64) -> rusqlite::Result<()> {

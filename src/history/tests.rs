@@ -264,3 +264,70 @@ fn keys_are_counted_when_their_sum_is_too_large() {
     assert_eq!(sum(0), 3 * one);
     assert!(history.last_two_links(|_| true).is_some());
 }
+
+/// The outputs and job counts of all records, the newest first.
+fn listed(history: &History) -> Vec<(String, usize)> {
+    let links = history.recent_links(usize::MAX).into_iter();
+    links.map(|it| (it.output, it.jobs)).collect()
+}
+
+fn launch(history: &History, build: Option<&str>, dir: &str, minutes: u64) {
+    let mut job = link(0);
+    job.output = dir.to_owned();
+    job.jobs = 1;
+    job.finished += Duration::from_mins(minutes);
+    history.record_job(build, job);
+    history.flush();
+}
+
+#[test]
+fn builds_that_launch_compilers_at_the_same_time_or_one_after_another_have_a_record_each() {
+    let (_dir, path) = place();
+    let history = history(&path);
+    for _ in 0..3 {
+        launch(&history, Some("one"), "d1", 0);
+        launch(&history, Some("two"), "d2", 0);
+    }
+    history.record_link(link(7));
+    history.flush();
+    launch(&history, Some("one"), "d1", 60);
+    launch(&history, Some("three"), "d1", 60);
+    let text = str::to_owned;
+    let expected = [
+        (text("d1"), 1),
+        (text("d1"), 4),
+        (link(7).output, 3),
+        (text("d2"), 3),
+    ];
+    assert_eq!(listed(&history), expected);
+}
+
+#[test]
+fn compilers_that_no_build_tool_launches_belong_together_for_two_minutes() {
+    let (_dir, path) = place();
+    let history = history(&path);
+    for (dir, minutes) in [("a", 0), ("b", 0), ("a", 1), ("b", 1), ("a", 4)] {
+        launch(&history, None, dir, minutes);
+    }
+    let text = str::to_owned;
+    let expected = [(text("a"), 1), (text("b"), 2), (text("a"), 2)];
+    assert_eq!(listed(&history), expected);
+}
+
+#[test]
+fn where_no_links_are_made_the_records_of_builds_are_forgotten_too() {
+    let (_dir, path) = place();
+    let history = history(&path);
+    for number in 0..1010 {
+        let build = format!("build {number}");
+        for dir in ["a", "b"] {
+            let mut job = link(number);
+            job.output = dir.to_owned();
+            history.record_job(Some(&build), job);
+        }
+        if number % 5 == 4 {
+            history.flush();
+        }
+    }
+    assert_eq!(listed(&history).len(), 1000);
+}

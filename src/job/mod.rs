@@ -8,6 +8,8 @@ mod outputs;
 
 use serde::{Deserialize, Serialize};
 
+pub use file::JobFileError;
+
 /// The origin of a job, which decides what is normal and what is a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Caller {

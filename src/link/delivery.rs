@@ -5,7 +5,6 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cached::{self, Cached};
 use super::description;
+use super::keeper::Keeper;
 use super::keys::KeyRecorder;
 use super::slices;
 use super::stats::LinkStats;
@@ -85,8 +85,7 @@ pub(super) struct Delivery {
     pub(super) umask: Option<u32>,
     /// `None`: results from caches are taken as they are.
     pub(super) verifier: Option<Arc<Verifier>>,
-    /// The cache refused a write; nothing more is kept in this link.
-    pub(super) refused: AtomicBool,
+    pub(super) keeper: Keeper,
     /// Bounds the results that are written at a time: hundreds may arrive at once, and more threads
     /// than this only wait for each other.
     pub(super) writing: Semaphore,
@@ -96,6 +95,13 @@ impl Delivery {
     /// Bytes that this link brought into the disk cache.
     pub(super) fn added_bytes(&self) -> u64 {
         self.disk_cache.as_ref().map_or(0, DiskCache::added_bytes)
+    }
+
+    /// Says that the disk cache is too small for this link.
+    pub(super) fn tell_limit(&self) {
+        if let Some(cache) = &self.disk_cache {
+            self.keeper.tell_limit(cache, &self.events);
+        }
     }
 
     /// Delivers the result of `hermetic` from the disk cache, if it is there and sound, and returns
@@ -383,19 +389,9 @@ impl Delivery {
         }
     }
 
-    fn keep(&self, store: impl FnOnce(&DiskCache) -> Result<(), CacheError>) {
-        let Some(cache) = &self.disk_cache else {
-            return;
-        };
-        if self.refused.load(Ordering::Relaxed) {
-            return;
-        }
-        if let Err(error) = store(cache)
-            && !self.refused.swap(true, Ordering::Relaxed)
-        {
-            let hint = error.hint();
-            let text = format!("results of this link are not cached: {error}");
-            self.events.warning(text, hint.as_deref());
+    fn keep(&self, store: impl Fn(&DiskCache) -> Result<(), CacheError>) {
+        if let Some(cache) = &self.disk_cache {
+            self.keeper.keep(cache, &self.events, store);
         }
     }
 

@@ -17,6 +17,7 @@ use super::delivery::Delivery;
 use super::description::describe_link;
 use super::error::LinkError;
 use super::farm::FarmSession;
+use super::keeper::Keeper;
 use super::keys::{KeyRecorder, common_ingredients};
 use super::options::{FarmOptions, Options};
 use super::run::Link;
@@ -123,6 +124,7 @@ impl Engine {
                 let result = link.run_jobs(options, connecting).await;
                 // In time to be shown: a daemon writes the epilogue after it has answered.
                 self.tell_trouble(&link, options);
+                link.delivery.tell_limit();
                 let end = link.events.elapsed();
                 let epilogue = EndedLink {
                     engine: self,
@@ -171,7 +173,7 @@ impl Engine {
                 linker: options.linker.filter(|_| file.caller == Caller::Linker),
                 umask: client_context.umask(),
                 verifier: verifier.map(Arc::new),
-                refused: false.into(),
+                keeper: Keeper::new(options.disk_cache_max_size),
                 writing: Semaphore::new(writers),
             }),
             slices: Slices::for_compiler(options, &toolchain),

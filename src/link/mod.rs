@@ -13,6 +13,7 @@ mod engine;
 mod error;
 mod failure;
 mod farm;
+mod keeper;
 mod keys;
 mod options;
 mod other_links;

@@ -155,10 +155,26 @@ impl Options {
     /// The database of file digests and history; a disabled one where nothing is remembered.
     #[must_use]
     pub fn open_state(&self) -> State {
-        match &self.state_dir {
-            Some(dir) => State::at(&dir.join(state::FILE_NAME)),
+        match self.state_file() {
+            Some(path) => State::at(&path),
             None => State::disabled(),
         }
+    }
+
+    /// The same for commands that only show what is in it.
+    #[must_use]
+    pub fn open_state_to_show(&self) -> State {
+        match self.state_file() {
+            Some(path) => State::to_be_shown(&path),
+            None => State::disabled(),
+        }
+    }
+
+    /// Where that database is.
+    #[must_use]
+    pub fn state_file(&self) -> Option<PathBuf> {
+        let dir = self.state_dir.as_ref()?;
+        Some(dir.join(state::FILE_NAME))
     }
 
     /// The slots of this machine that the link may use, shared with other links.

@@ -127,7 +127,10 @@ impl LinkStats {
         };
         match caller {
             Caller::Linker => self.history.record_link(record),
-            Caller::Launcher => self.history.record_job(record),
+            Caller::Launcher => {
+                let build = options.record.build.as_deref();
+                self.history.record_job(build, record);
+            }
         }
         if let Some((output, keys)) = keys {
             self.history.record_keys(output, &keys);

@@ -3,7 +3,9 @@
 //! Only [`renew`] changes anything on disk, and it holds a lock file while it does, so that of
 //! several links that find the same damage one repairs it and the others use the new file.
 
+use std::ffi::OsString;
 use std::io;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,7 +25,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Must be raised with every change of `TABLES`, of the seals, and of the notes that the hash cache
 /// keeps for its callers.
-const VERSION: i32 = 7;
+const VERSION: i32 = 8;
 
 /// All tables of all modules, because they share the version. 64-bit unsigned values are kept as
 /// SQLite's signed ones.
@@ -41,7 +43,7 @@ const TABLES: &str = "
         id INTEGER PRIMARY KEY, finished INTEGER NOT NULL, output TEXT NOT NULL, jobs INTEGER NOT NULL,
         millis INTEGER NOT NULL, disk_cache INTEGER NOT NULL, remote_cache INTEGER NOT NULL,
         shared INTEGER NOT NULL, remote INTEGER NOT NULL, local INTEGER NOT NULL, in_place INTEGER NOT NULL,
-        verified INTEGER NOT NULL, wrong INTEGER NOT NULL
+        verified INTEGER NOT NULL, wrong INTEGER NOT NULL, build TEXT
     );
     CREATE TABLE link_keys (
         id INTEGER PRIMARY KEY, output BLOB NOT NULL, finished INTEGER NOT NULL, digest BLOB NOT NULL,
@@ -59,6 +61,9 @@ const TABLES: &str = "
 /// A file this large is none of ours: old rows of all tables are forgotten long before.
 const LARGEST: u64 = 1 << 30;
 
+/// What the name of a file that was set aside ends with.
+const OLD: &str = ".old";
+
 /// A connection and the file that it was opened on, which need not be the one that has the name
 /// now.
 #[derive(Debug)]
@@ -66,6 +71,8 @@ pub(super) struct Open {
     pub(super) connection: Connection,
     /// A damaged file had the name before.
     pub(super) mended: bool,
+    /// It is not to be written, and stays where it is.
+    pub(super) is_frozen: bool,
     file: Option<FileId>,
 }
 
@@ -97,14 +104,13 @@ fn existing(path: &Path) -> Result<Existing, StateError> {
     if file.is_none() {
         return Ok(Existing::Unfit);
     }
-    let is_giant = fs::metadata(path).is_ok_and(|found| found.len() > LARGEST);
     // SQLite would wait for a pipe.
     let is_odd = |journal: &PathBuf| fs::symlink_metadata(journal).is_ok_and(|it| !it.is_file());
-    if is_giant || journals(path).iter().any(is_odd) {
+    if is_giant(path) || journals(path).iter().any(is_odd) {
         return Ok(Existing::Damaged);
     }
     let opened = connect(path, OpenFlags::empty()).and_then(|connection| {
-        let version: i32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        let version = version(&connection)?;
         let is_ours = version == VERSION && has_our_tables_only(&connection)?;
         Ok((connection, version, is_ours))
     });
@@ -112,6 +118,7 @@ fn existing(path: &Path) -> Result<Existing, StateError> {
         Ok((connection, _, true)) => Ok(Existing::Good(Open {
             connection,
             mended: false,
+            is_frozen: false,
             file,
         })),
         Ok((_, VERSION, false)) => Ok(Existing::Damaged),
@@ -124,6 +131,49 @@ fn existing(path: &Path) -> Result<Existing, StateError> {
             SqlFailure::Unusable | SqlFailure::OddRow => Err(unusable(path, &error)),
         },
     }
+}
+
+/// The database at `path`, where it cannot be opened for writing: on a read-only file system, or on
+/// one without space for its journals. SQLite then looks for no other process that writes.
+pub(super) fn open_frozen(path: &Path) -> Option<Open> {
+    let file = Some(file_id(path)?);
+    let [log, _, journal] = journals(path);
+    // What they hold belongs to the database, and would not be read.
+    let has_more = |journal: &Path| fs::symlink_metadata(journal).is_ok_and(|it| it.len() > 0);
+    if is_giant(path) || has_more(&log) || has_more(&journal) {
+        return None;
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(frozen_uri(path), flags).ok()?;
+    let is_ours = version(&connection).ok()? == VERSION && has_our_tables_only(&connection).ok()?;
+    is_ours.then_some(Open {
+        connection,
+        mended: false,
+        is_frozen: true,
+        file,
+    })
+}
+
+fn frozen_uri(path: &Path) -> PathBuf {
+    let mut uri = b"file:".to_vec();
+    for &byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'%' | b'?' | b'#' => uri.extend(format!("%{byte:02X}").bytes()),
+            _ => uri.push(byte),
+        }
+    }
+    uri.extend(b"?immutable=1");
+    PathBuf::from(OsString::from_vec(uri))
+}
+
+fn is_giant(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.len() > LARGEST)
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<i32> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
 /// Whether nothing was added and nothing changed: a view in the place of a table can have rows
@@ -182,6 +232,7 @@ fn create(path: &Path, mended: bool) -> rusqlite::Result<Open> {
     Ok(Open {
         connection,
         mended,
+        is_frozen: false,
         file,
     })
 }
@@ -215,12 +266,17 @@ fn set_aside(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
         Ok(found) if found.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
-        Ok(_) => fs::rename(path, beside(path, ".old"))?,
+        Ok(_) => fs::rename(path, beside(path, OLD))?,
     }
     for journal in journals(path) {
         crate::fs::remove_if_there(&journal)?;
     }
     Ok(())
+}
+
+/// Removes what was moved away. What cannot be removed is only too large.
+pub(super) fn remove_set_aside(path: &Path) {
+    let _ = crate::fs::remove_if_there(&beside(path, OLD));
 }
 
 /// The files that SQLite itself makes beside the database.

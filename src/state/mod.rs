@@ -69,6 +69,8 @@ struct Handle {
     /// A damaged file is set aside once a link, so that a directory that damages files cannot keep
     /// a link busy.
     renewed: bool,
+    /// A file that cannot be written is read as it is.
+    only_shown: bool,
 }
 
 #[derive(Debug)]
@@ -85,6 +87,18 @@ impl State {
         Self::with(path.to_owned(), Database::Unopened)
     }
 
+    /// The same for what shows it to the user: one that cannot be written, on a disk that is full or
+    /// read-only, is read as it is.
+    #[must_use]
+    pub fn to_be_shown(path: &Path) -> Self {
+        let mut state = Self::at(path);
+        let handle = state.inner.get_mut();
+        handle
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .only_shown = true;
+        state
+    }
+
     /// A database that stores nothing.
     #[must_use]
     pub fn disabled() -> Self {
@@ -97,6 +111,7 @@ impl State {
             database,
             trouble: None,
             renewed: false,
+            only_shown: false,
         };
         Self {
             inner: Mutex::new(inner),
@@ -168,13 +183,21 @@ impl Handle {
                     }
                     self.database = Database::Open(open);
                 }
-                Err(error) => self.give_up(error),
+                Err(error) => match self.frozen(&error) {
+                    Some(open) => self.database = Database::Open(open),
+                    None => self.give_up(error),
+                },
             }
         }
         match &self.database {
             Database::Open(open) => Some(&open.connection),
             Database::Unopened | Database::Off => None,
         }
+    }
+
+    fn frozen(&self, error: &StateError) -> Option<file::Open> {
+        let is_wanted = self.only_shown && matches!(error, StateError::Unusable { .. });
+        is_wanted.then(|| file::open_frozen(&self.path)).flatten()
     }
 
     fn give_up(&mut self, error: StateError) {
@@ -189,13 +212,17 @@ impl Handle {
         let path = self.path.clone();
         match classify(error) {
             SqlFailure::Locked if is_read => self.give_up(StateError::Locked { path }),
-            SqlFailure::Damaged => self.renew(),
-            SqlFailure::Unusable => self.give_up(StateError::Unusable {
+            SqlFailure::Damaged if !self.is_frozen() => self.renew(),
+            SqlFailure::Damaged | SqlFailure::Unusable => self.give_up(StateError::Unusable {
                 path,
                 reason: error.to_string(),
             }),
             SqlFailure::Locked | SqlFailure::OddRow => {}
         }
+    }
+
+    fn is_frozen(&self) -> bool {
+        matches!(&self.database, Database::Open(open) if open.is_frozen)
     }
 
     /// Sets the damaged file aside; the next use starts a new one.
@@ -215,6 +242,11 @@ impl Handle {
         let path = self.path.clone();
         self.trouble.get_or_insert(StateError::Damaged { path });
     }
+}
+
+/// Removes the database that was replaced by the one at `path`: it was damaged, or of another relto.
+pub fn remove_replaced(path: &Path) {
+    file::remove_set_aside(path);
 }
 
 /// 64 bits over the contents of a row, so that damage that SQLite does not notice is found.

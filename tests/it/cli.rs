@@ -7,8 +7,9 @@ use crate::support::clean_home::CleanHome;
 #[test]
 fn help_is_short_and_goes_to_stdout() {
     let place = CleanHome::new();
-    for arguments in ["--help", "-h"] {
-        let output = place.relto().arg(arguments).output().expect("started");
+    for arguments in ["--help", "-h", "help", "help --help", "help doctor"] {
+        let words = arguments.split(' ');
+        let output = place.relto().args(words).output().expect("started");
         assert_eq!(output.status.code(), Some(0));
         let text = String::from_utf8(output.stdout).expect("text");
         assert!(text.lines().count() < 60, "{text}");
@@ -25,9 +26,8 @@ fn every_command_shows_all_options_on_request() {
     let place = CleanHome::new();
     for line in [
         "--help-all",
-        "help",
+        "help --help-all",
         "cache --help-all",
-        "help doctor",
         "j.json --help-all",
     ] {
         let told = place.relto_told(line);
@@ -411,6 +411,33 @@ fn a_cache_is_cleared_once_another_process_has_trimmed_it_or_that_is_an_error() 
     });
     assert!(told.contains("1 file removed"), "{told}");
     assert!(!place.path(&blob).exists());
+}
+
+#[test]
+fn a_database_that_was_replaced_goes_with_the_cache() {
+    let place = CleanHome::new();
+    let old = place.write("home/.cache/relto/state.db.old", "of another relto");
+    place.relto_told("cache show");
+    assert!(old.exists());
+    place.relto_told("cache clear");
+    assert!(!old.exists());
+}
+
+#[test]
+fn who_names_a_job_file_that_is_not_there_learns_how_a_link_keeps_it() {
+    let place = CleanHome::new();
+    for line in [
+        "doctor --verify no.json",
+        "explain no.json",
+        "report no.json",
+    ] {
+        let told = place.relto_told(line);
+        assert!(told.starts_with("exit 1\n"), "{line}: {told}");
+        let hint = "hint: a link with `-Wl,--save-temps` keeps the job file";
+        assert!(told.contains(hint), "{line}: {told}");
+    }
+    let told = place.relto_told("no.json");
+    assert!(told.contains("lld itself starts relto"), "{told}");
 }
 
 #[test]

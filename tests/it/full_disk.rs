@@ -2,6 +2,7 @@
 //! systems in memory.
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -12,7 +13,11 @@ use relto::internals::hash_cache::HashCache;
 use relto::internals::pb::reapi::{ActionResult, OutputFile};
 use relto::internals::state::{State, StateError};
 
+use crate::support::built;
+use crate::support::link::{Home, Link};
 use crate::support::mount::Mount;
+use crate::support::program::{Feature, Program, feature, generated};
+use crate::support::repeat::filled;
 
 fn digest(bytes: &[u8]) -> Digest {
     DigestFunction::Sha256.digest(bytes)
@@ -149,6 +154,101 @@ fn a_database_on_a_read_only_disk_is_reported_once_and_harms_no_digest() {
         hash_and_flush(&state, &file);
         let trouble = state.take_trouble().expect("reported");
         assert!(matches!(trouble, StateError::Unusable { .. }), "{trouble}");
+    }
+}
+
+#[test]
+fn a_link_makes_room_for_its_results_among_older_ones_on_a_full_disk() {
+    let Some(mount) = Mount::new("size=4m") else {
+        return;
+    };
+    let cache = mount.root().display().to_string();
+    let (old, new) = (generated(30), feature(Feature::Plain));
+    let link = |program: &Program, home: &Home| {
+        let link = Link::new(program).env("RELTO_DISK_CACHE", &cache);
+        link.run_at(home).expect_works()
+    };
+    let home = Home::new();
+    link(&old, &home).assert_none_cached();
+    mount.fill();
+    let outcome = link(&new, &home);
+    assert!(!outcome.stderr.contains("not cached"), "{}", outcome.stderr);
+    link(&new, &home).assert_all_cached();
+    let left = usage(&mount.root()).expect("counted");
+    assert!(left.results > 20, "{left:?}: most of it is still there");
+}
+
+#[test]
+fn where_no_room_can_be_made_results_are_not_cached_and_doctor_says_so_too() {
+    let Some(mount) = Mount::new("size=4m") else {
+        return;
+    };
+    let (root, home) = (mount.root(), Home::new());
+    // A limit is what allows relto to remove anything.
+    let settings = [
+        ("RELTO_DISK_CACHE", root.display().to_string()),
+        ("RELTO_DISK_CACHE_MAX_SIZE", "0".to_owned()),
+    ];
+    put(&open(&root), &digest(b"action"), b"object");
+    mount.fill();
+    let program = feature(Feature::Plain);
+    let mut link = Link::new(&program);
+    for (name, value) in &settings {
+        link = link.env(name, value);
+    }
+    let stderr = link.run_at(&home).expect_works().stderr;
+    let told = "results of this link are not cached: no space is left";
+    assert_eq!(stderr.matches(told).count(), 1, "{stderr}");
+    assert_eq!(usage(&root).expect("counted").results, 1);
+
+    let mut doctor = Command::new(built::relto());
+    home.apply(&mut doctor);
+    let output = doctor.envs(settings).arg("doctor").output();
+    let findings = output.expect("relto starts").stdout;
+    let findings = String::from_utf8_lossy(&findings);
+    assert!(
+        findings.contains("  warning  no space is left for the disk cache"),
+        "{findings}"
+    );
+}
+
+#[test]
+fn what_links_have_recorded_is_shown_where_nothing_can_be_written() {
+    let home = filled(&generated(3));
+    for is_full in [true, false] {
+        let Some(mount) = Mount::new("size=4m") else {
+            return;
+        };
+        let database = mount.root().join("state.db");
+        fs::create_dir_all(mount.root()).expect("made");
+        fs::copy(home.cache().join("relto/state.db"), &database).expect("copied");
+        if is_full {
+            mount.fill();
+        } else {
+            mount.set_read_only();
+        }
+        let before = fs::read(&database).expect("read");
+        let told = |arguments: &[&str]| {
+            let mut relto = Command::new(built::relto());
+            home.apply(&mut relto);
+            relto.env("XDG_CACHE_HOME", mount.dir()).args(arguments);
+            let output = relto.output().expect("relto starts");
+            let text = [output.stdout, output.stderr].concat();
+            let text = String::from_utf8(text).expect("text");
+            (output.status.code(), text)
+        };
+        for (arguments, part) in [
+            (&["stats"][..], "4 jobs, 4 local"),
+            (&["explain"], "no earlier one with other keys"),
+            (&["report", "-o", "-"], "</html>"),
+        ] {
+            let (code, text) = told(arguments);
+            assert_eq!(code, Some(0), "{arguments:?}: {text}");
+            assert!(text.contains(part), "{arguments:?}: {text}");
+        }
+        let (code, text) = told(&["stats", "--zero"]);
+        assert_eq!(code, Some(1), "{text}");
+        assert!(fs::read(&database).expect("read") == before, "unchanged");
     }
 }
 

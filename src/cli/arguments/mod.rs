@@ -289,6 +289,7 @@ pub(super) fn parse(
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<Invocation, clap::Error> {
     let mut arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    shorten_help(&mut arguments);
     let mut ignored = Vec::new();
     let matches = loop {
         // Giving a command its sixty options takes longer than all else that a cached compile does.
@@ -312,6 +313,22 @@ pub(super) fn parse(
         command,
         ignored,
     })
+}
+
+/// Makes `relto help COMMAND` ask for what `relto COMMAND --help` says: of itself it lists every option.
+fn shorten_help(arguments: &mut Vec<OsString>) {
+    let words: Vec<&str> = arguments.iter().filter_map(|word| word.to_str()).collect();
+    match words[words.len().min(1)..] {
+        ["help"] => arguments[1] = "--help".into(),
+        ["help", "-h" | "--help" | "--help-all"] => {
+            arguments.remove(1);
+        }
+        ["help", command] if is_command(command) => {
+            arguments.remove(1);
+            arguments.push("--help".into());
+        }
+        _ => {}
+    }
 }
 
 fn command(matches: &ArgMatches) -> Result<Command, clap::Error> {

@@ -32,7 +32,7 @@ pub(super) fn run(
     context: &CommandContext,
     module: Option<&str>,
 ) -> Result<ExitCode, CommandError> {
-    let state = Arc::new(context.settings.link.open_state());
+    let state = Arc::new(context.settings.link.open_state_to_show());
     let history = History::new(Arc::clone(&state));
     let has_module = |keys: &LinkKeys| {
         module.is_none_or(|module| keys.jobs.iter().any(|job| is_meant(&job.module, module)))

@@ -14,11 +14,10 @@ use std::path::Path;
 
 use self::differences::differences;
 use super::arguments::ExplainRequest;
-use super::{CommandContext, CommandError, engine, output};
+use super::{CommandContext, CommandError, engine, kept_job_file, output};
 use crate::error::{ExitCode, Hinted};
 use crate::explain::{ExplainedLink, compare, explain};
 use crate::fs::{read_at_most, read_regular};
-use crate::job::JobFile;
 use crate::link::Options;
 
 /// Bytes of what is known of an earlier link; with ten thousands of jobs it has some hundred MiB.
@@ -109,7 +108,7 @@ fn looks_like_json(bytes: &[u8]) -> bool {
 }
 
 fn explained(jobs: &Path, options: &Options) -> Result<ExplainedLink, CommandError> {
-    let file = JobFile::read(jobs).map_err(|error| Box::new(error) as CommandError)?;
+    let file = kept_job_file(jobs)?;
     explain(&file, options).map_err(|error| Box::new(error) as CommandError)
 }
 

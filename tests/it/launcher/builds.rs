@@ -278,3 +278,30 @@ fn sleeps(process: u32) -> bool {
         .iter()
         .any(|number| call.starts_with(number))
 }
+
+/// Two builds that run at the same time are told apart, and so is the next one in the same directory.
+#[test]
+fn stats_have_a_line_for_each_build_that_launches_compilers() {
+    let program = feature(Feature::Plain);
+    let home = Home::new();
+    let dirs = [(); 2].map(|()| Backends::new(&program));
+    let launch = |dir: &Backends, module: &str, build: &str| {
+        let mut command = dir.relto(&home);
+        command.env("RELTO_INVOCATION_ID", build);
+        run(command.args(dir.arguments(module, "native.o")));
+    };
+    for module in &dirs[0].modules {
+        launch(&dirs[0], module, "first");
+        launch(&dirs[1], module, "second");
+    }
+    let module = &dirs[0].modules[0];
+    launch(&dirs[0], module, "third");
+    let mut stats = Command::new(env!("CARGO_BIN_EXE_relto"));
+    home.apply(&mut stats);
+    let told = run(stats.args(["stats", "--json"]));
+    let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    let links = told["links"].as_array().expect("a list").iter();
+    let counts: Vec<_> = links.map(|it| [&it["jobs"], &it["disk_cache"]]).collect();
+    let all = dirs[0].modules.len();
+    assert_eq!(counts, [[1, 1], [all, all], [all, 0]]);
+}
