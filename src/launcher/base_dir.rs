@@ -130,7 +130,10 @@ fn current_dirs() -> Vec<PathBuf> {
 }
 
 struct Rewriter {
-    bases: Vec<PathBuf>,
+    /// As the user names it.
+    base: PathBuf,
+    /// The kernel's name for it, and which directory it is.
+    real: Option<(PathBuf, FileId)>,
     /// Names of the current directory.
     dirs: Vec<PathBuf>,
 }
@@ -139,7 +142,8 @@ impl Rewriter {
     fn new(base: &Path, dirs: Vec<PathBuf>) -> Self {
         let real = fs_err::canonicalize(base).ok();
         Self {
-            bases: [base.to_owned()].into_iter().chain(real).collect(),
+            base: base.to_owned(),
+            real: real.and_then(|real| FileId::at(&real).map(|id| (real, id))),
             dirs,
         }
     }
@@ -156,15 +160,20 @@ impl Rewriter {
     }
 
     /// Another name of the file `path`, if it is below the base and if there is one that leads to
-    /// the same file.
+    /// the same file. Of several the shortest says least of where the base is.
     fn relative(&self, path: &str) -> Option<String> {
         let absolute = Path::new(path);
-        let is_below = self.bases.iter().any(|base| absolute.starts_with(base));
-        if !absolute.is_absolute() || !is_below {
+        if !absolute.is_absolute() {
             return None;
         }
+        let below = self.below(absolute)?;
         let wanted = place(absolute)?;
-        let mut candidates = self.dirs.iter().map(|dir| relative_to(absolute, dir));
+        let by_kernel = self.real.iter().map(|(real, _)| real.join(below));
+        let names = by_kernel.chain([absolute.to_owned()]);
+        let seen = |name: PathBuf| self.dirs.iter().map(move |dir| relative_to(&name, dir));
+        let mut candidates: Vec<PathBuf> = names.flat_map(seen).collect();
+        candidates.sort_by_key(|candidate| candidate.components().count());
+        let mut candidates = candidates.into_iter();
         let found = candidates.find(|candidate| place(candidate) == Some(wanted))?;
         let name = found.into_os_string().into_string().ok()?;
         // Alone, such a name would be an option or a response file.
@@ -174,6 +183,24 @@ impl Rewriter {
         } else {
             name
         })
+    }
+
+    /// `path` from the base on, if it is below. A build system may name the base through symbolic links
+    /// that the user's name for it has not. Where it is mounted a second time it is another directory:
+    /// what is beside it is not the same.
+    fn below<'p>(&self, path: &'p Path) -> Option<&'p Path> {
+        if let Ok(below) = path.strip_prefix(&self.base) {
+            return Some(below);
+        }
+        let (real, id) = self.real.as_ref()?;
+        if let Ok(below) = path.strip_prefix(real) {
+            return Some(below);
+        }
+        let is_base = |dir: &&Path| {
+            FileId::at(dir) == Some(*id) && fs_err::canonicalize(dir).is_ok_and(|it| it == *real)
+        };
+        let base = path.ancestors().filter(is_base).last()?;
+        path.strip_prefix(base).ok()
     }
 }
 
@@ -284,6 +311,50 @@ mod tests {
             .flat_map(|it| rewriter.argument(it))
             .collect();
         assert_eq!(rewritten, expected);
+    }
+
+    #[test]
+    fn a_base_that_is_named_through_symbolic_links_is_the_same_base() {
+        let dir = tree();
+        let top = fs_err::canonicalize(dir.path()).expect("a directory");
+        let link = |target: &str, name: &str| {
+            fs_err::os::unix::fs::symlink(top.join(target), top.join(name)).expect("linked");
+        };
+        link("tree", "link");
+        link(".", "up");
+        link("treetop", "other");
+        link("tree/src", "inside");
+        link("tree", "tree/again");
+        let root = std::env::current_dir().expect("a directory");
+        let tree = relative_to(&top.join("tree"), &root);
+        for base in ["tree", "up/link"] {
+            let rewriter = Rewriter::new(&top.join(base), vec![root.clone()]);
+            let relative = |name: &str| rewriter.relative(&top.join(name).display().to_string());
+            for (name, below) in [
+                ("tree/src/a.c", "src/a.c"),
+                ("link/src/a.c", "src/a.c"),
+                ("up/link/src/../src/a.c", "src/../src/a.c"),
+                ("up/up/tree/include", "include"),
+                ("link/again/src/a.c", "again/src/a.c"),
+                ("link", ""),
+            ] {
+                let expected: PathBuf = tree
+                    .components()
+                    .chain(Path::new(below).components())
+                    .collect();
+                let expected = expected.display().to_string();
+                assert_eq!(relative(name), Some(expected), "{name}");
+            }
+            for name in [
+                "treetop/a.c",
+                "other/a.c",
+                "inside/a.c",
+                "link/nothing",
+                "up/treetop/a.c",
+            ] {
+                assert_eq!(relative(name), None, "{name}");
+            }
+        }
     }
 
     #[test]
