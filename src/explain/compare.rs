@@ -1,9 +1,10 @@
 //! Compares the keys of two links.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ActionKey, ExplainedLink, Explanation, Ingredient};
-use crate::history::stable_name;
+use crate::history::{ModuleNames, shown_name};
 
 /// What differs between two links.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,24 +43,23 @@ pub enum Change {
     SourceFileName(String),
 }
 
-/// Compares `now` with `earlier`. Jobs are matched by their modules' names.
+/// Compares `now` with `earlier`. Jobs and inputs are matched by the modules' names.
 #[must_use]
 pub fn compare(earlier: &ExplainedLink, now: &ExplainedLink) -> Comparison {
-    let before: BTreeMap<&str, &Explanation> = earlier
-        .jobs
-        .iter()
-        .map(|job| (stable_name(&job.module), job))
-        .collect();
+    let jobs = earlier.jobs.iter();
+    let jobs = jobs.map(|job| (earlier.names.stable(&job.module), job));
+    let before: BTreeMap<Cow<'_, str>, &Explanation> = jobs.collect();
+    let names = [&earlier.names, &now.names];
     let mut comparison = Comparison {
-        common: ingredients(&earlier.common, &now.common),
+        common: ingredients(&earlier.common, &now.common, names),
         all: now.jobs.len(),
         ..Comparison::default()
     };
     let mut numbers: BTreeMap<Difference, usize> = BTreeMap::new();
     for job in &now.jobs {
-        let difference = match before.get(stable_name(&job.module)) {
+        let difference = match before.get(&now.names.stable(&job.module)) {
             None => Difference::New,
-            Some(old) => match difference(old, job) {
+            Some(old) => match difference(old, job, names) {
                 None => {
                     comparison.same += 1;
                     continue;
@@ -79,17 +79,21 @@ pub fn compare(earlier: &ExplainedLink, now: &ExplainedLink) -> Comparison {
 }
 
 /// `None` if the keys are the same.
-fn difference(old: &Explanation, new: &Explanation) -> Option<Difference> {
+fn difference(
+    old: &Explanation,
+    new: &Explanation,
+    names: [&ModuleNames; 2],
+) -> Option<Difference> {
     match (&old.key, &new.key) {
         (Ok(old), Ok(new)) if old.action == new.action => None,
-        (Ok(old), Ok(new)) => Some(Difference::Changed(changes(old, new))),
+        (Ok(old), Ok(new)) => Some(Difference::Changed(changes(old, new, names))),
         (Err(old), Err(new)) if old == new => None,
         (_, Err(reason)) => Some(Difference::NoKey(reason.clone())),
         (Err(reason), _) => Some(Difference::NoKeyBefore(reason.clone())),
     }
 }
 
-fn changes(old: &ActionKey, new: &ActionKey) -> Vec<Change> {
+fn changes(old: &ActionKey, new: &ActionKey, names: [&ModuleNames; 2]) -> Vec<Change> {
     let mut changes = Vec::new();
     for (words, others, removed) in [
         (&old.command, &new.command, true),
@@ -107,52 +111,59 @@ fn changes(old: &ActionKey, new: &ActionKey) -> Vec<Change> {
     if changes.is_empty() && old.command != new.command {
         changes.push(Change::Reordered);
     }
-    changes.extend(ingredients(&old.ingredients, &new.ingredients));
+    changes.extend(ingredients(&old.ingredients, &new.ingredients, names));
     changes
 }
 
-fn ingredients(old: &[Ingredient], new: &[Ingredient]) -> Vec<Change> {
-    let by_identity = |all: &[Ingredient]| -> BTreeMap<String, Ingredient> {
-        all.iter().map(|it| (identity(it), it.clone())).collect()
-    };
-    let (old, new) = (by_identity(old), by_identity(new));
-    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+fn ingredients(
+    old: &[Ingredient],
+    new: &[Ingredient],
+    [old_names, new_names]: [&ModuleNames; 2],
+) -> Vec<Change> {
+    let (old, new) = (by_identity(old, old_names), by_identity(new, new_names));
+    let identities: BTreeSet<_> = old.keys().chain(new.keys()).collect();
     let mut changes = Vec::new();
-    for name in names {
-        match (old.get(name), new.get(name)) {
+    for identity in identities {
+        match (old.get(identity), new.get(identity)) {
             (Some(old), Some(new)) if old.value == new.value => {}
             (Some(old), Some(new))
                 if old.sourceless.is_some() && old.sourceless == new.sourceless =>
             {
-                changes.push(Change::SourceFileName(name.clone()));
+                changes.push(Change::SourceFileName(shown(new)));
             }
             (old, new) => {
-                changes.extend(old.map(|it| Change::Removed(described(name, it))));
-                changes.extend(new.map(|it| Change::Added(described(name, it))));
+                changes.extend(old.map(|it| Change::Removed(described(it))));
+                changes.extend(new.map(|it| Change::Added(described(it))));
             }
         }
     }
     changes
 }
 
-/// What stays the same in both links. An input's name in the Action is its rank among the others,
+/// By what stays the same in both links. An input's name in the Action is its rank among the others,
 /// which moves when another one comes; an output is the same wherever it goes.
-fn identity(ingredient: &Ingredient) -> String {
-    match &ingredient.known_as {
-        Some(name) if ingredient.name.starts_with("input") => {
-            format!("input {}", stable_name(name))
-        }
-        _ => ingredient.name.clone(),
+fn by_identity<'a>(all: &'a [Ingredient], names: &ModuleNames) -> BTreeMap<String, &'a Ingredient> {
+    let identity = |it: &Ingredient| match it.input() {
+        Some(name) => format!("input {}", names.stable(name)),
+        None => it.name.clone(),
+    };
+    all.iter().map(|it| (identity(it), it)).collect()
+}
+
+fn shown(ingredient: &Ingredient) -> String {
+    match ingredient.input() {
+        Some(name) => format!("input {}", shown_name(name)),
+        None => ingredient.name.clone(),
     }
 }
 
-fn described(identity: &str, ingredient: &Ingredient) -> String {
-    let mut text = identity.to_owned();
+fn described(ingredient: &Ingredient) -> String {
+    let mut text = shown(ingredient);
     if !ingredient.value.is_empty() {
         text = format!("{text} {}", ingredient.value);
     }
     match &ingredient.known_as {
-        Some(name) if !identity.starts_with("input") => format!("{text}  ({name})"),
+        Some(name) if ingredient.input().is_none() => format!("{text}  ({name})"),
         _ => text,
     }
 }

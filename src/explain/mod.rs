@@ -17,13 +17,15 @@ use crate::hash_cache::HashCache;
 use crate::job::JobFile;
 use crate::link::{LinkError, Options, Planner, SliceExplainer, common_ingredients};
 
-pub use crate::history::Ingredient;
+pub use crate::history::{Ingredient, ModuleNames};
 pub use crate::link::ExplainedSlice;
 pub use compare::{Change, Comparison, Difference, compare};
 
 /// All jobs of a link.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExplainedLink {
+    /// By which the modules are known in other links.
+    pub names: ModuleNames,
     /// What the keys of all jobs depend on.
     pub common: Vec<Ingredient>,
     pub jobs: Vec<Explanation>,
@@ -90,10 +92,22 @@ pub fn explain(file: &JobFile, options: &Options) -> Result<ExplainedLink, LinkE
     });
     let jobs = explained.collect();
     hash_cache.flush();
-    Ok(ExplainedLink {
-        common: common_ingredients(&toolchain),
-        jobs,
-    })
+    Ok(ExplainedLink::new(common_ingredients(&toolchain), jobs))
+}
+
+impl ExplainedLink {
+    /// A link of which all jobs are known.
+    #[must_use]
+    pub fn new(common: Vec<Ingredient>, jobs: Vec<Explanation>) -> Self {
+        let modules = jobs.iter().map(|job| &*job.module);
+        let keys = jobs.iter().filter_map(|job| job.key.as_ref().ok());
+        let inputs = keys.flat_map(|key| key.ingredients.iter().filter_map(Ingredient::input));
+        Self {
+            names: ModuleNames::recorded(modules.chain(inputs)),
+            common,
+            jobs,
+        }
+    }
 }
 
 fn key_of(hermetic: &Hermetic, sourceless: &[Option<[u8; 16]>]) -> ActionKey {

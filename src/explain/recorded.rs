@@ -10,6 +10,7 @@ impl ExplainedLink {
     pub fn of_record(keys: &LinkKeys, is_wanted: impl Fn(&JobKey) -> bool) -> Self {
         let jobs = keys.jobs.iter().filter(|job| is_wanted(job));
         Self {
+            names: keys.names(),
             common: keys.common.clone(),
             jobs: jobs.map(|job| explanation(keys, job)).collect(),
         }

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use serde::{Deserialize, Serialize};
 
-use super::{ModuleKey, moment};
+use super::{ModuleKey, ModuleNames, moment};
 use crate::digest::Digest;
 use crate::events::Origin;
 use crate::state::RecordTable;
@@ -42,6 +42,14 @@ pub struct Ingredient {
     pub sourceless: Option<[u8; 16]>,
 }
 
+impl Ingredient {
+    /// The user's name for the input that this is.
+    pub fn input(&self) -> Option<&str> {
+        let known_as = self.known_as.as_deref();
+        known_as.filter(|_| self.name.starts_with("input"))
+    }
+}
+
 /// The keys of one link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkKeys {
@@ -57,7 +65,7 @@ pub struct LinkKeys {
 /// An input of jobs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyFile {
-    /// As the user knows it, without what differs from link to link.
+    /// As the user knows it; [`ModuleNames`] has what is the same in other links.
     pub name: String,
     pub digest: Digest,
     pub sourceless: Option<[u8; 16]>,
@@ -66,6 +74,7 @@ pub struct KeyFile {
 /// The key of one job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobKey {
+    /// As the user knows it, likewise.
     pub module: String,
     /// Where its object came from.
     pub origin: Option<Origin>,
@@ -160,6 +169,12 @@ impl PendingKeys {
 }
 
 impl LinkKeys {
+    /// By which the modules are known in other links.
+    pub fn names(&self) -> ModuleNames {
+        let jobs = self.jobs.iter().map(|job| &*job.module);
+        ModuleNames::recorded(jobs.chain(self.files.iter().map(|file| &*file.name)))
+    }
+
     /// The arguments of a job. Numbers without an item are damage that the database has not
     /// noticed.
     pub fn words_of(&self, parts: &KeyParts) -> impl Iterator<Item = &String> {
@@ -185,8 +200,9 @@ impl LinkKeys {
     /// Equal for links with equal keys.
     fn digest(&self) -> Vec<u8> {
         let mut hasher = blake3::Hasher::new();
+        let names = self.names();
         for job in &self.jobs {
-            hasher.update(job.module.as_bytes());
+            hasher.update(names.stable(&job.module).as_bytes());
             match &job.parts {
                 Ok(parts) => hasher.update(&parts.action.hash),
                 Err(reason) => hasher.update(reason.as_bytes()),
@@ -299,26 +315,4 @@ fn recorded(finished: i64, repeated: bool, packed: &[u8]) -> Option<RecordedLink
         repeated,
         keys: TABLE.unpack(packed)?,
     })
-}
-
-/// A module's or archive member's name without the numbers that lld adds to what it extracts, its
-/// process id among them: `libx.a(foo.o at 96).2.44B.o`.
-#[must_use]
-pub fn stable_name(name: &str) -> &str {
-    let stem = name
-        .strip_suffix(".o")
-        .and_then(|rest| rest.rsplit_once('.'))
-        .and_then(|(rest, pid)| {
-            pid.bytes()
-                .all(|byte| byte.is_ascii_hexdigit())
-                .then_some(rest)
-        })
-        .and_then(|rest| rest.rsplit_once('.'))
-        .and_then(|(rest, sequence)| {
-            sequence
-                .bytes()
-                .all(|byte| byte.is_ascii_digit())
-                .then_some(rest)
-        });
-    stem.unwrap_or(name)
 }

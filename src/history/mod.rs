@@ -5,6 +5,7 @@
 //! `relto explain` show the records. Losing a record only worsens the order.
 
 mod keys;
+mod names;
 #[cfg(test)]
 mod tests;
 
@@ -21,8 +22,8 @@ use keys::PendingKeys;
 
 pub use keys::{
     Ingredient, JobKey, KeyFile, KeyParts, LinkKeys, RecordedLink, SliceChange, SliceLookup,
-    stable_name,
 };
+pub use names::{ModuleNames, shown_name, without_place};
 
 /// Modules whose estimates are kept; the ones that were not compiled for longest go first.
 const MAX_ESTIMATES: i64 = 100_000;

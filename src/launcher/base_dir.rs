@@ -4,6 +4,9 @@
 //! them, and build systems like `CMake` spell them absolutely: the same sources in another checkout
 //! make other modules, and other keys. A path is replaced only by one that leads to the same file.
 
+#[cfg(test)]
+mod tests;
+
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
@@ -130,7 +133,10 @@ fn current_dirs() -> Vec<PathBuf> {
 }
 
 struct Rewriter {
-    bases: Vec<PathBuf>,
+    /// As the user names it.
+    base: PathBuf,
+    /// The kernel's name for it, and which directory it is.
+    real: Option<(PathBuf, FileId)>,
     /// Names of the current directory.
     dirs: Vec<PathBuf>,
 }
@@ -139,7 +145,8 @@ impl Rewriter {
     fn new(base: &Path, dirs: Vec<PathBuf>) -> Self {
         let real = fs_err::canonicalize(base).ok();
         Self {
-            bases: [base.to_owned()].into_iter().chain(real).collect(),
+            base: base.to_owned(),
+            real: real.and_then(|real| FileId::at(&real).map(|id| (real, id))),
             dirs,
         }
     }
@@ -156,15 +163,20 @@ impl Rewriter {
     }
 
     /// Another name of the file `path`, if it is below the base and if there is one that leads to
-    /// the same file.
+    /// the same file. Of several the shortest says least of where the base is.
     fn relative(&self, path: &str) -> Option<String> {
         let absolute = Path::new(path);
-        let is_below = self.bases.iter().any(|base| absolute.starts_with(base));
-        if !absolute.is_absolute() || !is_below {
+        if !absolute.is_absolute() {
             return None;
         }
+        let below = self.below(absolute)?;
         let wanted = place(absolute)?;
-        let mut candidates = self.dirs.iter().map(|dir| relative_to(absolute, dir));
+        let by_kernel = self.real.iter().map(|(real, _)| real.join(below));
+        let names = by_kernel.chain([absolute.to_owned()]);
+        let seen = |name: PathBuf| self.dirs.iter().map(move |dir| relative_to(&name, dir));
+        let mut candidates: Vec<PathBuf> = names.flat_map(seen).collect();
+        candidates.sort_by_key(|candidate| candidate.components().count());
+        let mut candidates = candidates.into_iter();
         let found = candidates.find(|candidate| place(candidate) == Some(wanted))?;
         let name = found.into_os_string().into_string().ok()?;
         // Alone, such a name would be an option or a response file.
@@ -174,6 +186,24 @@ impl Rewriter {
         } else {
             name
         })
+    }
+
+    /// `path` from the base on, if it is below. A build system may name the base through symbolic links
+    /// that the user's name for it has not. Where it is mounted a second time it is another directory:
+    /// what is beside it is not the same.
+    fn below<'p>(&self, path: &'p Path) -> Option<&'p Path> {
+        if let Ok(below) = path.strip_prefix(&self.base) {
+            return Some(below);
+        }
+        let (real, id) = self.real.as_ref()?;
+        if let Ok(below) = path.strip_prefix(real) {
+            return Some(below);
+        }
+        let is_base = |dir: &&Path| {
+            FileId::at(dir) == Some(*id) && fs_err::canonicalize(dir).is_ok_and(|it| it == *real)
+        };
+        let base = path.ancestors().filter(is_base).last()?;
+        path.strip_prefix(base).ok()
     }
 }
 
@@ -199,210 +229,4 @@ fn relative_to(path: &Path, dir: &Path) -> PathBuf {
         return PathBuf::from(".");
     }
     relative
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// One without configuration files.
-    const COMPILER: &str = "/nowhere/bin/clang";
-
-    /// A tree with `src/a.c`, `include` and `build`, and another directory beside it.
-    fn tree() -> tempfile::TempDir {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        for name in ["tree/src", "tree/include", "tree/build", "treetop"] {
-            fs_err::create_dir_all(dir.path().join(name)).expect("made");
-        }
-        for name in ["tree/src/a.c", "treetop/a.c"] {
-            fs_err::write(dir.path().join(name), "").expect("written");
-        }
-        dir
-    }
-
-    #[test]
-    fn a_path_is_seen_from_the_current_directory() {
-        for (path, dir, expected) in [
-            ("/t/src/a.c", "/t/build", "../src/a.c"),
-            ("/t/src/a.c", "/t", "src/a.c"),
-            ("/t", "/t/", "."),
-            ("/t", "/t/build/deep", "../.."),
-            ("/t/src/../include/./x", "/t/src", "../include/x"),
-            ("/t/a.c", "/elsewhere", "../t/a.c"),
-        ] {
-            let found = relative_to(Path::new(path), Path::new(dir));
-            assert_eq!(found, Path::new(expected), "{path} from {dir}");
-        }
-    }
-
-    #[test]
-    fn only_sources_and_include_paths_that_are_there_and_below_the_base_are_replaced() {
-        let dir = tree();
-        let root = std::env::current_dir().expect("a directory");
-        let top = dir.path().display().to_string();
-        let line = |words: &[&str]| {
-            words
-                .iter()
-                .map(|it| it.replace("TOP", &top))
-                .collect::<Vec<_>>()
-        };
-        let typed = line(&[
-            "-ITOP/tree/include",
-            "-isystem",
-            "TOP/tree/include",
-            "-ITOP/tree/nothing",
-            "-ITOP/treetop",
-            "-MF",
-            "TOP/tree/build/a.d",
-            "-c",
-            "TOP/tree/src/a.c",
-            "-o",
-            "TOP/tree/build/a.o",
-            "TOP/treetop/a.c",
-        ]);
-        let up = "../".repeat(root.components().count() - 1);
-        let below = format!("{up}{}", top.trim_start_matches('/'));
-        let expected = line(&[
-            "-IUP/tree/include",
-            "-isystem",
-            "UP/tree/include",
-            "-ITOP/tree/nothing",
-            "-ITOP/treetop",
-            "-MF",
-            "TOP/tree/build/a.d",
-            "-c",
-            "UP/tree/src/a.c",
-            "-o",
-            "TOP/tree/build/a.o",
-            "TOP/treetop/a.c",
-        ]);
-        let expected: Vec<_> = expected.iter().map(|it| it.replace("UP", &below)).collect();
-        let rewriter = Rewriter::new(&dir.path().join("tree"), vec![root]);
-        let arguments = arguments::parse(&typed);
-        let rewritten: Vec<_> = arguments
-            .iter()
-            .flat_map(|it| rewriter.argument(it))
-            .collect();
-        assert_eq!(rewritten, expected);
-    }
-
-    #[test]
-    fn a_name_that_would_be_an_option_or_a_response_file_begins_with_its_directory() {
-        let root = std::env::current_dir().expect("a directory");
-        let rewriter = Rewriter::new(&root, vec![root.clone()]);
-        for name in ["-o.c", "@args.c"] {
-            let inside = tempfile::Builder::new().prefix(name).tempfile_in(&root);
-            let inside = inside.expect("a file");
-            let path = inside.path().display().to_string();
-            let expected = format!("./{}", inside.path().file_name().expect("named").display());
-            assert_eq!(rewriter.relative(&path), Some(expected));
-        }
-    }
-
-    #[test]
-    fn nothing_is_replaced_where_clang_looks_elsewhere_for_relative_paths() {
-        let dir = tree();
-        let base = dir.path().join("tree");
-        let source = base.join("src/a.c").into_os_string();
-        let of = |more: &str| {
-            let words = [OsString::from("-c"), source.clone(), more.into()];
-            with_relative_paths(COMPILER.as_ref(), &words, &base) == words
-        };
-        assert!(of("-working-directory=/"));
-        assert!(of("-working-directory"));
-        assert!(of("-Xclang=-fsanitize-ignorelist=/x"));
-        assert!(of("-Wp,-working-directory,/"));
-        assert!(of("--config=x.cfg"));
-        assert!(of("-fsanitize-ignorelist=/x"));
-        assert!(of("-fprofile-use=x"));
-        assert!(of("-ffile-prefix-map=/x=/y"));
-        assert!(of("-ivfsoverlay"));
-        let file = dir.path().join("words");
-        fs_err::write(&file, "-O2 -working-directory /").expect("written");
-        assert!(of(&format!("@{}", file.display())));
-        fs_err::write(&file, "-O2").expect("written");
-        assert!(!of(&format!("@{}", file.display())));
-        assert!(!of("-O2"));
-        assert!(!of("-fsanitize=address"));
-        assert!(!of("-ffile-prefix-map=../src=/y"));
-    }
-
-    #[test]
-    fn configuration_files_beside_the_compiler_may_say_where_to_look() {
-        let dir = tree();
-        let (base, bin) = (dir.path().join("tree"), dir.path().join("bin"));
-        fs_err::create_dir_all(&bin).expect("made");
-        let words = ["-c".into(), base.join("src/a.c").into_os_string()];
-        let stay = |text: &str| {
-            fs_err::write(bin.join("clang.cfg"), text).expect("written");
-            with_relative_paths(&bin.join("clang"), &words, &base) == words
-        };
-        assert!(stay("-working-directory=/"));
-        assert!(stay("-O2\n-fsanitize-ignorelist=<CFGDIR>/list"));
-        assert!(stay("@gone"));
-        assert!(!stay("-O2"));
-    }
-
-    #[test]
-    fn sources_that_clang_finds_by_name_keep_theirs() {
-        let dir = tempfile::tempdir().expect("a directory");
-        fs_err::create_dir(dir.path().join("src")).expect("made");
-        fs_err::write(dir.path().join("src/a.c"), "").expect("written");
-        let source = dir.path().join("src/a.c").into_os_string();
-        let plain = ["-c".into(), source.clone()];
-        assert_ne!(
-            with_relative_paths(COMPILER.as_ref(), &plain, dir.path()),
-            plain
-        );
-        for option in BY_NAME {
-            let words = ["-c".into(), source.clone(), OsString::from(option)];
-            assert_eq!(
-                with_relative_paths(COMPILER.as_ref(), &words, dir.path()),
-                words,
-                "{option}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_name_of_the_same_file_in_another_directory_is_not_taken() {
-        let dir = tree();
-        let base = fs_err::canonicalize(dir.path().join("tree")).expect("a directory");
-        let (source, other) = (base.join("src/a.c"), base.join("build/a.c"));
-        fs_err::hard_link(&source, &other).expect("linked");
-        let root = std::env::current_dir().expect("a directory");
-        let inside = relative_to(&base, &root).join("build");
-        let found = |path: &Path| place(path).expect("there");
-        assert_eq!(found(&source).0, found(&other).0);
-        assert_ne!(found(&source), found(&other));
-        assert_eq!(found(&inside.join("a.c")), found(&other));
-        assert_eq!(found(&inside), found(&base.join("build")));
-    }
-
-    /// `-iwithsysroot DIR`, of which the table does not know that a value follows.
-    #[test]
-    fn a_directory_that_no_known_option_names_stays_as_it_is() {
-        let dir = tree();
-        let base = dir.path().join("tree");
-        let source = base.join("src/a.c").into_os_string();
-        let include = base.join("include").into_os_string();
-        let words = [
-            OsString::from("-iwithsysroot"),
-            include.clone(),
-            source.clone(),
-        ];
-        let rewritten = with_relative_paths(COMPILER.as_ref(), &words, &base);
-        assert_eq!(rewritten[1], include);
-        assert_ne!(rewritten[2], source);
-    }
-
-    #[test]
-    fn a_relative_name_that_leads_elsewhere_is_not_taken() {
-        let dir = tree();
-        let base = dir.path().join("tree");
-        // Said to be the current directory, but it is not.
-        let rewriter = Rewriter::new(&base, vec![base.join("build")]);
-        let source = base.join("src/a.c").display().to_string();
-        assert_eq!(rewriter.relative(&source), None);
-    }
 }

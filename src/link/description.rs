@@ -12,7 +12,7 @@ use crate::compiler::ResolvedToolchain;
 use crate::digest::{Digest, DigestFunction};
 use crate::events::{DescribedFile, JobDescription, LinkDescription};
 use crate::exec::{Hermetic, PlannedForm};
-use crate::history::stable_name;
+use crate::history::{ModuleNames, shown_name};
 use crate::job::{Caller, Job, JobFile};
 
 /// What all jobs share.
@@ -33,16 +33,18 @@ pub(super) fn describe_link(
     }
 }
 
-/// What `job` runs, reads and writes. `dir` is what its names are relative to.
+/// What `job` runs, reads and writes. `names` are those of modules, and `dir` is what they are relative
+/// to.
 pub(super) fn describe_job(
     file: &JobFile,
     job: &Job,
     checked: &Checked,
+    names: &ModuleNames,
     dir: &Path,
 ) -> JobDescription {
-    let outputs = output_names(file.caller, job, dir);
+    let outputs = output_names(file.caller, job, names, dir);
     match &checked.form {
-        PlannedForm::Hermetic(hermetic) => described(hermetic, outputs, dir),
+        PlannedForm::Hermetic(hermetic) => described(hermetic, outputs, names, dir),
         PlannedForm::InPlace(_) => JobDescription {
             arguments: file.command_line(job).map(str::to_owned).collect(),
             inputs: Vec::new(),
@@ -58,11 +60,16 @@ pub(super) fn digests(outputs: &[Bytes]) -> Vec<([u8; 32], u64)> {
     digests.map(|it| (it.hash, it.size)).collect()
 }
 
-fn described(hermetic: &Hermetic, outputs: Vec<String>, dir: &Path) -> JobDescription {
+fn described(
+    hermetic: &Hermetic,
+    outputs: Vec<String>,
+    modules: &ModuleNames,
+    dir: &Path,
+) -> JobDescription {
     let files = &hermetic.job.files;
     let known = files
         .iter()
-        .map(|it| (&*it.tree_path, named(&it.name, dir)));
+        .map(|it| (&*it.tree_path, named(&modules.stable(&it.name), dir)));
     let written = hermetic.job.outputs.iter();
     let written = written.map(|it| it.tree_path.as_str());
     let names: Vec<_> = known.chain(written.zip(outputs.iter().cloned())).collect();
@@ -89,18 +96,17 @@ fn described(hermetic: &Hermetic, outputs: Vec<String>, dir: &Path) -> JobDescri
 }
 
 /// A linker names objects after its process, so such a one is called after its module.
-fn output_names(caller: Caller, job: &Job, dir: &Path) -> Vec<String> {
+fn output_names(caller: Caller, job: &Job, names: &ModuleNames, dir: &Path) -> Vec<String> {
     let outputs = job.outputs.iter().enumerate();
     let names = outputs.map(|(number, name)| match (caller, number) {
-        (Caller::Linker, 0) => format!("{}.native.o", named(job.module(), dir)),
-        _ => named(name, dir),
+        (Caller::Linker, 0) => format!("{}.native.o", named(&names.stable(job.module()), dir)),
+        _ => named(shown_name(name), dir),
     });
     names.collect()
 }
 
 /// The name of a file, from `dir` on where it is below.
 fn named(name: &str, dir: &Path) -> String {
-    let name = stable_name(name);
     let below = Path::new(name).strip_prefix(dir).ok();
     below
         .and_then(Path::to_str)

@@ -31,8 +31,8 @@ use crate::error::Hinted;
 use crate::events::{Event, Events};
 use crate::exec::queue::Queue;
 use crate::hash_cache::{HashCache, Memory};
-use crate::history::{Ingredient, LinkKeys, ModuleKey};
-use crate::job::{Caller, JobFile};
+use crate::history::{Ingredient, LinkKeys, ModuleKey, ModuleNames};
+use crate::job::{Caller, Job, JobFile};
 use crate::state::State;
 use crate::task::spawn_blocking;
 use crate::timings::{TimingsRecorder, TimingsStore};
@@ -154,7 +154,9 @@ impl Engine {
             .resolve(&file, purpose, options, &hash_cache, &cancel)
             .await?;
         describe(&toolchain, file.caller, options, &events);
-        let stats = LinkStats::new(Arc::clone(&self.state), &file.jobs);
+        let modules = file.jobs.iter().map(Job::module);
+        let names = Arc::new(ModuleNames::new(modules, &options.record.names));
+        let stats = LinkStats::new(Arc::clone(&self.state), &file.jobs, Arc::clone(&names));
         let client_context = options.client_context.clone();
         let verifier = Verifier::new(&options.verify, toolchain.worker().is_some(), &events);
         let writers = available_parallelism().map_or(1, NonZeroUsize::get).max(4);
@@ -166,7 +168,7 @@ impl Engine {
                 keys: options
                     .state_dir
                     .is_some()
-                    .then(|| KeyRecorder::new(file.jobs.len())),
+                    .then(|| KeyRecorder::new(file.jobs.len(), Arc::clone(&names))),
                 describe_jobs: options.record.describe_jobs,
                 cancel: cancel.clone(),
                 events: events.clone(),
@@ -176,7 +178,8 @@ impl Engine {
                 keeper: Keeper::new(options.disk_cache_max_size),
                 writing: Semaphore::new(writers),
             }),
-            slices: Slices::for_compiler(options, &toolchain),
+            slices: Slices::for_compiler(options, &toolchain, Arc::clone(&names)),
+            names,
             farm: options
                 .farm
                 .as_ref()

@@ -1,7 +1,7 @@
 //! Collects what the keys of a link's jobs are made of, for `relto explain`.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::planner::Checked;
 use super::slices::SlicedJob;
@@ -10,7 +10,7 @@ use crate::compiler::ResolvedToolchain;
 use crate::digest::Digest;
 use crate::events::{JobId, Origin};
 use crate::exec::{Hermetic, PlannedForm};
-use crate::history::{Ingredient, JobKey, KeyFile, KeyParts, LinkKeys, SliceLookup, stable_name};
+use crate::history::{Ingredient, JobKey, KeyFile, KeyParts, LinkKeys, ModuleNames, SliceLookup};
 use crate::interned_words::InternedWords;
 use crate::task::lock;
 
@@ -20,7 +20,10 @@ const MAX_INPUTS: usize = 2_000_000;
 
 /// What the planners of a running link have found out.
 #[derive(Debug)]
-pub(super) struct KeyRecorder(Mutex<Recording>);
+pub(super) struct KeyRecorder {
+    names: Arc<ModuleNames>,
+    recording: Mutex<Recording>,
+}
 
 #[derive(Debug, Default)]
 struct Recording {
@@ -32,12 +35,16 @@ struct Recording {
 }
 
 impl KeyRecorder {
-    pub(super) fn new(jobs: usize) -> Self {
-        Self(Mutex::new(Recording {
+    pub(super) fn new(jobs: usize, names: Arc<ModuleNames>) -> Self {
+        let recording = Recording {
             jobs: vec![None; jobs],
             origins: vec![None; jobs],
             ..Recording::default()
-        }))
+        };
+        Self {
+            names,
+            recording: Mutex::new(recording),
+        }
     }
 
     /// Notes the key of a job.
@@ -50,11 +57,11 @@ impl KeyRecorder {
                 if recording.inputs > MAX_INPUTS {
                     return;
                 }
-                Ok(recording.parts(hermetic, &checked.sourceless))
+                Ok(recording.parts(hermetic, &checked.sourceless, &self.names))
             }
         };
         recording.jobs[id] = Some(JobKey {
-            module: stable_name(module).to_owned(),
+            module: self.names.shown(module).to_owned(),
             origin: None,
             parts,
         });
@@ -106,12 +113,17 @@ impl KeyRecorder {
     }
 
     fn lock(&self) -> MutexGuard<'_, Recording> {
-        lock(&self.0)
+        lock(&self.recording)
     }
 }
 
 impl Recording {
-    fn parts(&mut self, hermetic: &Hermetic, sourceless: &[Option<[u8; 16]>]) -> KeyParts {
+    fn parts(
+        &mut self,
+        hermetic: &Hermetic,
+        sourceless: &[Option<[u8; 16]>],
+        names: &ModuleNames,
+    ) -> KeyParts {
         let action = &hermetic.action;
         let files = hermetic
             .job
@@ -121,7 +133,7 @@ impl Recording {
             .enumerate();
         let files = files.map(|(number, (file, digest))| {
             let sourceless = sourceless.get(number).copied().flatten();
-            let name = stable_name(&file.name);
+            let name = names.shown(&file.name);
             self.files.number(name, digest, sourceless)
         });
         let files = files.collect();

@@ -30,6 +30,7 @@ use crate::exec::remote::{LargeJobs, RemoteConfig, RemoteExecutor};
 use crate::exec::wait_clock::WaitClock;
 use crate::fs::cancellable;
 use crate::hash_cache::HashCache;
+use crate::history::ModuleNames;
 use crate::job::JobFile;
 use crate::process::Relto;
 use crate::reapi::limits::jobs_in_flight;
@@ -47,6 +48,8 @@ pub(super) struct Link {
     pub(super) delivery: Arc<Delivery>,
     /// `None`: results are found by whole inputs alone.
     pub(super) slices: Option<Slices>,
+    /// By which other links know the modules.
+    pub(super) names: Arc<ModuleNames>,
     pub(super) events: Events,
     pub(super) cancel: CancellationToken,
     pub(super) farm: Option<Arc<FarmSession>>,

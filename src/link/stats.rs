@@ -15,7 +15,7 @@ use crate::cache::record_growth;
 use crate::client_context::ClientContext;
 use crate::events::{self, Events, JobId, Origin, OriginCounts, Verdict, micros};
 use crate::exec::{Compiled, Planned};
-use crate::history::{Estimate, History, LinkKeys, LinkRecord, ModuleKey, stable_name};
+use crate::history::{Estimate, History, LinkKeys, LinkRecord, ModuleKey, ModuleNames};
 use crate::job::{Caller, Job};
 use crate::process::{Relto, detach};
 use crate::state::State;
@@ -35,6 +35,7 @@ const BYTES_PER_BYTE: u64 = 32;
 pub(super) struct LinkStats {
     started: Instant,
     history: History,
+    names: Arc<ModuleNames>,
     /// What the modules of this link took before.
     known: HashMap<ModuleKey, Estimate>,
     state: Arc<State>,
@@ -42,14 +43,18 @@ pub(super) struct LinkStats {
 }
 
 impl LinkStats {
-    /// Of a link of `jobs`.
-    pub(super) fn new(state: Arc<State>, jobs: &[Job]) -> Self {
+    /// Of a link of `jobs`, whose modules are known in other links by `names`.
+    pub(super) fn new(state: Arc<State>, jobs: &[Job], names: Arc<ModuleNames>) -> Self {
         let history = History::new(Arc::clone(&state));
-        let keys: Vec<_> = jobs.iter().map(|job| module_key(job.module())).collect();
+        let keys: Vec<_> = jobs
+            .iter()
+            .map(|job| module_key(&names, job.module()))
+            .collect();
         Self {
             started: events::now(),
             known: history.estimates(&keys),
             history,
+            names,
             state,
             counts: Mutex::default(),
         }
@@ -71,7 +76,8 @@ impl LinkStats {
             duration: compiled.elapsed,
             peak_memory: compiled.peak_memory,
         };
-        self.history.record(module_key(&job.module), estimate);
+        self.history
+            .record(module_key(&self.names, &job.module), estimate);
     }
 
     /// How long the compile of `module` may take, in microseconds: as long as last time, else by
@@ -83,13 +89,13 @@ impl LinkStats {
     /// The memory that the compile of `module` may need, in bytes: as much as last time, else by
     /// the bytes it reads.
     pub(super) fn memory(&self, module: &str, bytes: u64) -> u64 {
-        let last = self.known.get(&module_key(module));
+        let last = self.known.get(&module_key(&self.names, module));
         last.and_then(|last| last.peak_memory)
             .unwrap_or_else(|| COMPILER.saturating_add(bytes.saturating_mul(BYTES_PER_BYTE)))
     }
 
     fn last(&self, module: &str) -> Option<u64> {
-        let estimate = self.known.get(&module_key(module))?;
+        let estimate = self.known.get(&module_key(&self.names, module))?;
         Some(micros(estimate.duration))
     }
 
@@ -154,20 +160,54 @@ fn trim(root: &Path, max_size: u64, events: &Events) {
     }
 }
 
-/// The same for an extracted archive member in each link.
-fn module_key(name: &str) -> ModuleKey {
-    ModuleKey::of(stable_name(name).as_bytes())
+/// The same in each link that has the module.
+fn module_key(names: &ModuleNames, module: &str) -> ModuleKey {
+    ModuleKey::of(names.stable(module).as_bytes())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
-    fn an_extracted_member_is_recognized_in_the_next_link() {
-        let key = module_key("out/libx.a(foo.o at 96).2.44B.o");
-        assert_eq!(key, module_key("out/libx.a(foo.o at 96).7.1F0C.o"));
-        assert_ne!(key, module_key("out/libx.a(bar.o at 96).2.44B.o"));
-        assert_ne!(module_key("a.o"), module_key("b.o"));
+    fn an_estimate_is_kept_when_an_earlier_member_of_the_archive_grows() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let state = Arc::new(State::at(&dir.path().join("state.db")));
+        let link = |modules: [&str; 3]| {
+            let jobs = modules.map(|module| Job {
+                arguments: Vec::new(),
+                inputs: vec![module.to_owned(), "shard".to_owned()],
+                outputs: vec!["object".to_owned()],
+            });
+            let names = Arc::new(ModuleNames::recorded(modules));
+            LinkStats::new(Arc::clone(&state), &jobs, names)
+        };
+        let before = [
+            "x.a(f.o at 96).2.44B.o",
+            "x.a(g.o at 3000).3.44B.o",
+            "x.a(g.o at 5000).4.44B.o",
+        ];
+        let first = link(before);
+        for (module, seconds) in before.into_iter().zip(1..) {
+            let estimate = Estimate {
+                duration: Duration::from_secs(seconds),
+                peak_memory: Some(seconds << 20),
+            };
+            first
+                .history
+                .record(module_key(&first.names, module), estimate);
+        }
+        first.history.flush();
+        let now = [
+            "x.a(f.o at 96).2.1F0C.o",
+            "x.a(g.o at 5000).3.1F0C.o",
+            "x.a(g.o at 7000).4.1F0C.o",
+        ];
+        let second = link(now);
+        let known = now.map(|module| (second.cost(module, 7), second.memory(module, 7) >> 20));
+        assert_eq!(known, [(1_000_000, 1), (2_000_000, 2), (3_000_000, 3)]);
+        assert_eq!(second.cost("x.a(h.o at 96).2.1F0C.o", 7), START + 7);
     }
 }

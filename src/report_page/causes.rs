@@ -1,11 +1,12 @@
 //! Why jobs ran: what made their keys others than in the link before.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
 
-use super::keys::{JobKeyPair, KeyPairs, short};
+use super::keys::{JobKeyPair, KeyPairs, NamedKeys, short};
 use crate::events::Origin;
-use crate::history::{KeyParts, LinkKeys, stable_name};
+use crate::history::{KeyFile, KeyParts, LinkKeys, ModuleNames, shown_name};
 use crate::timings::{JobTimings, LinkTimings};
 
 /// Changes that a short text names.
@@ -41,21 +42,27 @@ pub(super) fn causes(
     earlier: Option<&LinkTimings>,
     keys: &KeyPairs,
 ) -> Vec<Option<Cause>> {
-    let before: Option<HashMap<&str, &JobTimings>> = earlier.map(|earlier| {
+    let (then, now) = (earlier.map(names), names(link));
+    let before = earlier.zip(then.as_ref()).map(|(earlier, names)| {
         let jobs = earlier.jobs.iter();
-        jobs.map(|job| (stable_name(&job.module), job)).collect()
+        let jobs = jobs.map(|job| (names.stable(&job.module), job));
+        jobs.collect::<HashMap<Cow<'_, str>, &JobTimings>>()
     });
     let pairs = keys.jobs();
     let causes = link.jobs.iter().map(|job| {
         ran(job).then(|| match &before {
             None => "no earlier link of this output is recorded".into(),
             Some(before) => {
-                let module = stable_name(&job.module);
-                cause(job, before.get(module).copied(), pairs.get(module))
+                let before = before.get(&now.stable(&job.module));
+                cause(job, before.copied(), pairs.get(shown_name(&job.module)))
             }
         })
     });
     causes.collect()
+}
+
+fn names(link: &LinkTimings) -> ModuleNames {
+    ModuleNames::recorded(link.jobs.iter().map(|job| &*job.module))
 }
 
 fn ran(job: &JobTimings) -> bool {
@@ -133,12 +140,13 @@ fn changed(module: &str, pair: &JobKeyPair<'_>) -> Cause {
 }
 
 /// Why nothing was found by what the job sees of its imports either.
-fn of_slice_key((keys, parts): (&LinkKeys, &KeyParts)) -> Vec<String> {
+fn of_slice_key((named, parts): (&NamedKeys, &KeyParts)) -> Vec<String> {
     match parts.slice.as_ref().map(|slice| slice.changes.as_deref()) {
         None => Vec::new(),
         Some(None) => vec!["slice key: the first one that is known".to_owned()],
         Some(Some([])) => vec!["slice key: the same, but its result is not there".to_owned()],
-        Some(Some(changes)) => keys
+        Some(Some(changes)) => named
+            .keys
             .words_for(changes)
             .map(|change| format!("slice key: {change} changed"))
             .collect(),
@@ -164,7 +172,7 @@ fn common<'a>(pair: &JobKeyPair<'a>) -> Vec<KeyDifference> {
         let values = keys.common.iter();
         values.map(|it| (&*it.name, &*it.value)).collect()
     };
-    let (before, now) = (by_name(pair.before.0), by_name(pair.now.0));
+    let (before, now) = (by_name(&pair.before.0.keys), by_name(&pair.now.0.keys));
     let names: BTreeSet<&str> = before.keys().chain(now.keys()).copied().collect();
     let differ = names
         .into_iter()
@@ -174,8 +182,8 @@ fn common<'a>(pair: &JobKeyPair<'a>) -> Vec<KeyDifference> {
 }
 
 fn arguments<'a>(pair: &JobKeyPair<'a>) -> Vec<KeyDifference> {
-    let words = |(keys, parts): (&'a LinkKeys, &'a KeyParts)| -> Vec<&'a String> {
-        keys.words_of(parts).collect()
+    let words = |(named, parts): (&'a NamedKeys, &'a KeyParts)| -> Vec<&'a String> {
+        named.keys.words_of(parts).collect()
     };
     let (before, now) = (words(pair.before), words(pair.now));
     let in_before: HashSet<&String> = before.iter().copied().collect();
@@ -200,25 +208,27 @@ enum ModuleRole {
 
 /// The module itself, or the modules that it imports from.
 fn of_module<'a>(module: &str, pair: &JobKeyPair<'a>, part: ModuleRole) -> Vec<KeyDifference> {
-    let files = |(keys, parts): (&'a LinkKeys, &'a KeyParts)| -> BTreeMap<&'a str, [u8; 32]> {
-        let files = keys.files_of(parts);
-        let wanted =
-            files.filter(|file| (file.name == stable_name(module)) == (part == ModuleRole::Own));
-        let digests = wanted.map(|file| (&*file.name, file.digest.hash));
-        digests.collect()
+    let own = pair.now.0.names.stable(module);
+    let files = |(named, parts): (&'a NamedKeys, &'a KeyParts)| {
+        let files = named.keys.files_of(parts);
+        let files = files.map(|file| (named.names.stable(&file.name), file));
+        let wanted = files.filter(|(name, _)| (*name == own) == (part == ModuleRole::Own));
+        wanted.collect::<BTreeMap<Cow<'a, str>, &'a KeyFile>>()
     };
     let (before, now) = (files(pair.before), files(pair.now));
     let mut differences = Vec::new();
-    for (name, digest) in &now {
+    for (name, file) in &now {
+        let shown = &file.name;
         match before.get(name) {
-            Some(earlier) if earlier == digest => {}
-            Some(_) => differences.push(difference(name, format!("{name} changed"))),
-            None => differences.push(difference(name, format!("{name} is imported from now"))),
+            Some(earlier) if earlier.digest.hash == file.digest.hash => {}
+            Some(_) => differences.push(difference(shown, format!("{shown} changed"))),
+            None => differences.push(difference(shown, format!("{shown} is imported from now"))),
         }
     }
-    for name in before.keys().filter(|name| !now.contains_key(*name)) {
-        let line = format!("{name} is not imported from any more");
-        differences.push(difference(name, line));
+    let gone = before.iter().filter(|(name, _)| !now.contains_key(*name));
+    for (_, file) in gone {
+        let line = format!("{} is not imported from any more", file.name);
+        differences.push(difference(&file.name, line));
     }
     differences
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::causes::Cause;
 use super::critical_path::{Activity, critical_path};
 use crate::events::{JobId, JobStep, Origin, OriginCounts, micros};
-use crate::history::stable_name;
+use crate::history::shown_name;
 use crate::report::{Totals, counts, lane};
 use crate::timings::{JobTimings, LinkTimings, TimeSpan};
 
@@ -42,7 +42,7 @@ pub(super) fn columns(
             "started": earlier.started / 1000,
             "duration": micros(earlier.duration),
         })),
-        "modules": column(jobs, |job| json!(stable_name(&job.module))),
+        "modules": column(jobs, |job| json!(shown_name(&job.module))),
         "places": column(jobs, |job| json!(place(job.origin))),
         "planned": column(jobs, |job| json!(micros(job.planned.start))),
         "ready": column(jobs, |job| json!(micros(job.planned.end))),

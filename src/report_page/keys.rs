@@ -1,8 +1,11 @@
 //! Finds what the keys of a link and of the one before it were made of, where both are recorded.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use crate::history::{History, JobKey, KeyParts, LinkKeys, ModuleKey, RecordedLink, stable_name};
+use crate::history::{
+    History, JobKey, KeyParts, LinkKeys, ModuleKey, ModuleNames, RecordedLink, shown_name,
+};
 use crate::timings::LinkTimings;
 
 /// The first bytes of an Action's digest.
@@ -14,15 +17,29 @@ pub struct KeyPairs(Vec<KeyPair>);
 
 #[derive(Debug)]
 struct KeyPair {
-    before: LinkKeys,
-    now: LinkKeys,
+    before: NamedKeys,
+    now: NamedKeys,
+}
+
+/// The keys of a link, and by which its modules are known in the other.
+#[derive(Debug)]
+pub(super) struct NamedKeys {
+    pub(super) keys: LinkKeys,
+    pub(super) names: ModuleNames,
+}
+
+impl From<LinkKeys> for NamedKeys {
+    fn from(keys: LinkKeys) -> Self {
+        let names = keys.names();
+        Self { keys, names }
+    }
 }
 
 /// What the keys of one job were made of, in both links.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct JobKeyPair<'a> {
-    pub(super) before: (&'a LinkKeys, &'a KeyParts),
-    pub(super) now: (&'a LinkKeys, &'a KeyParts),
+    pub(super) before: (&'a NamedKeys, &'a KeyParts),
+    pub(super) now: (&'a NamedKeys, &'a KeyParts),
 }
 
 impl KeyPairs {
@@ -36,8 +53,10 @@ impl KeyPairs {
         let mut pairs = Vec::new();
         history.visit_keys(|output, recorded: RecordedLink| {
             if let Some(now) = open.remove(&output) {
-                let before = recorded.keys;
-                pairs.push(KeyPair { before, now });
+                pairs.push(KeyPair {
+                    before: recorded.keys.into(),
+                    now: now.into(),
+                });
             } else if !found.contains(&output) && wanted.is_of(&recorded.keys) {
                 found.insert(output);
                 open.insert(output, recorded.keys);
@@ -48,13 +67,15 @@ impl KeyPairs {
         Self(pairs)
     }
 
-    /// By module, those of jobs that have a key in both links.
+    /// Those of jobs that have a key in both links, by the user's names for the modules in the later one.
     pub(super) fn jobs(&self) -> HashMap<&str, JobKeyPair<'_>> {
         let mut jobs = HashMap::new();
         for KeyPair { before, now } in &self.0 {
-            let earlier: HashMap<&str, &KeyParts> = with_keys(before).collect();
-            for (module, parts) in with_keys(now) {
-                if let Some(earlier) = earlier.get(module) {
+            let earlier = with_keys(&before.keys);
+            let earlier = earlier.map(|(module, parts)| (before.names.stable(module), parts));
+            let earlier: HashMap<Cow<'_, str>, &KeyParts> = earlier.collect();
+            for (module, parts) in with_keys(&now.keys) {
+                if let Some(earlier) = earlier.get(&now.names.stable(module)) {
                     let pair = JobKeyPair {
                         before: (before, earlier),
                         now: (now, parts),
@@ -68,6 +89,7 @@ impl KeyPairs {
 
     #[cfg(test)]
     pub(super) fn made_of(before: LinkKeys, now: LinkKeys) -> Self {
+        let (before, now) = (before.into(), now.into());
         Self(vec![KeyPair { before, now }])
     }
 }
@@ -80,7 +102,7 @@ pub(super) fn short(parts: &KeyParts) -> Option<ShortKey> {
 fn with_keys(keys: &LinkKeys) -> impl Iterator<Item = (&str, &KeyParts)> {
     keys.jobs.iter().filter_map(|job| {
         let parts = job.parts.as_ref().ok()?;
-        Some((stable_name(&job.module), parts))
+        Some((shown_name(&job.module), parts))
     })
 }
 
@@ -92,7 +114,7 @@ struct Wanted<'a> {
 impl<'a> Wanted<'a> {
     fn new(link: &'a LinkTimings) -> Self {
         let jobs = link.jobs.iter();
-        let jobs = jobs.map(|job| (stable_name(&job.module), job.key));
+        let jobs = jobs.map(|job| (shown_name(&job.module), job.key));
         Self {
             jobs: jobs.collect(),
         }
@@ -103,6 +125,6 @@ impl<'a> Wanted<'a> {
         let key = |job: &JobKey| job.parts.as_ref().ok().and_then(short);
         let mut jobs = keys.jobs.iter();
         !keys.jobs.is_empty()
-            && jobs.all(|job| self.jobs.contains(&(stable_name(&job.module), key(job))))
+            && jobs.all(|job| self.jobs.contains(&(shown_name(&job.module), key(job))))
     }
 }

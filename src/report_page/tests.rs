@@ -199,6 +199,21 @@ fn a_job_ran_because_of_what_differs_in_its_key() {
 }
 
 #[test]
+fn a_member_that_is_elsewhere_in_its_archive_has_not_changed() {
+    let link = |f: &str, [f_at, g_at]: [u32; 2]| {
+        let names = [format!("x.a(f.o at {f_at})"), format!("x.a(g.o at {g_at})")];
+        keys(
+            &["-O2"],
+            &[("a.o", "1"), (&names[0], f), (&names[1], "g")],
+            "i",
+        )
+    };
+    let (text, details) = why(link("1", [96, 3000]), link("2", [98, 4000]));
+    assert_eq!(text, "changed import x.a(f.o at 98)");
+    assert_eq!(details, ["x.a(f.o at 98) changed"]);
+}
+
+#[test]
 fn an_older_link_has_its_reasons_as_long_as_its_keys_are_kept() {
     let dir = tempfile::tempdir().expect("a directory");
     let state = Arc::new(State::at(&dir.path().join("state.db")));

@@ -1,5 +1,6 @@
 //! Compares the last two links of one output, from what they recorded.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -14,7 +15,9 @@ use crate::digest::Digest;
 use crate::error::{ExitCode, Hinted};
 use crate::events::Origin;
 use crate::explain::{Comparison, ExplainedLink, compare};
-use crate::history::{History, JobKey, KeyParts, LinkKeys, RecordedLink, stable_name};
+use crate::history::{
+    History, JobKey, KeyParts, LinkKeys, RecordedLink, shown_name, without_place,
+};
 
 /// There is no record of what was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +56,8 @@ pub(super) fn run(
 
 /// Whether `known` is the module that the user calls `asked`.
 fn is_meant(known: &str, asked: &str) -> bool {
-    cli::is_meant(known, stable_name(asked))
+    let asked = shown_name(asked);
+    cli::is_meant(known, asked) || cli::is_meant(&without_place(known), asked)
 }
 
 fn age(link: &RecordedLink, now: SystemTime) -> String {
@@ -89,11 +93,6 @@ fn link(newest: &RecordedLink, before: Option<&RecordedLink>, now: SystemTime) -
     text
 }
 
-/// By which jobs of two links belong together.
-fn name(job: &JobKey) -> &str {
-    stable_name(&job.module)
-}
-
 /// Compares the jobs of the newest link that are wanted. Only those that differ are spelled out.
 fn comparison(
     before: &RecordedLink,
@@ -101,20 +100,24 @@ fn comparison(
     is_wanted: impl Fn(&JobKey) -> bool,
 ) -> Comparison {
     let (before, newest) = (&before.keys, &newest.keys);
+    // By which jobs of two links belong together.
+    let names = (before.names(), newest.names());
     let action = |job: &JobKey| job.parts.as_ref().ok().map(|parts| parts.action);
-    let actions: HashMap<&str, Option<Digest>> = before
-        .jobs
-        .iter()
-        .map(|job| (name(job), action(job)))
-        .collect();
+    let earlier = before.jobs.iter();
+    let earlier = earlier.map(|job| (names.0.stable(&job.module), action(job)));
+    let actions: HashMap<Cow<'_, str>, Option<Digest>> = earlier.collect();
     let is_same = |job: &JobKey| {
-        action(job).is_some_and(|action| actions.get(name(job)) == Some(&Some(action)))
+        let earlier = || actions.get(&names.1.stable(&job.module));
+        action(job).is_some_and(|action| earlier() == Some(&Some(action)))
     };
     let differs = |job: &JobKey| is_wanted(job) && !is_same(job);
     let differing = newest.jobs.iter().filter(|job| differs(job));
-    let differing: HashSet<&str> = differing.map(name).collect();
+    let differing = differing.map(|job| names.1.stable(&job.module));
+    let differing: HashSet<Cow<'_, str>> = differing.collect();
     let compared = compare(
-        &ExplainedLink::of_record(before, |job| differing.contains(name(job))),
+        &ExplainedLink::of_record(before, |job| {
+            differing.contains(&names.0.stable(&job.module))
+        }),
         &ExplainedLink::of_record(newest, differs),
     );
     Comparison {

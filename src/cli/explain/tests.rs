@@ -33,10 +33,8 @@ fn job(module: &str, command: &str, inputs: &[(&str, &str)]) -> Explanation {
 }
 
 fn link(jobs: impl Into<Vec<Explanation>>) -> ExplainedLink {
-    ExplainedLink {
-        common: vec![ingredient("toolchain tc/clang", "c", Some("/bin/clang"))],
-        jobs: jobs.into(),
-    }
+    let common = vec![ingredient("toolchain tc/clang", "c", Some("/bin/clang"))];
+    ExplainedLink::new(common, jobs.into())
 }
 
 fn told(earlier: &ExplainedLink, now: &ExplainedLink) -> String {

@@ -93,14 +93,14 @@ fn line(ingredient: &Ingredient) -> String {
 /// Reads what [`whole`] writes; other lines mean nothing, and slice keys depend on what the cache
 /// had. `None` if no job is among them.
 pub(super) fn parse(text: &str) -> Option<ExplainedLink> {
-    let mut link = ExplainedLink::default();
+    let (mut common, mut jobs) = (Vec::new(), Vec::new());
     for line in text.lines() {
         if line.starts_with(SLICE) || line.starts_with("    ") {
             continue;
         }
         let Some(fact) = line.strip_prefix("  ") else {
             if line != COMMON {
-                link.jobs.push(Explanation {
+                jobs.push(Explanation {
                     module: line.to_owned(),
                     key: Err("it was not written down".to_owned()),
                     origin: None,
@@ -108,8 +108,8 @@ pub(super) fn parse(text: &str) -> Option<ExplainedLink> {
             }
             continue;
         };
-        let Some(job) = link.jobs.last_mut() else {
-            link.common.push(ingredient(fact));
+        let Some(job) = jobs.last_mut() else {
+            common.push(ingredient(fact));
             continue;
         };
         match (fact.split_once(' ').unwrap_or((fact, "")), &mut job.key) {
@@ -127,9 +127,9 @@ pub(super) fn parse(text: &str) -> Option<ExplainedLink> {
             (_, Err(_)) => {}
         }
     }
-    let has_keys = link.jobs.iter().any(|job| job.key.is_ok());
+    let has_keys = jobs.iter().any(|job| job.key.is_ok());
     let says_why = text.contains("\n  no key: ");
-    (has_keys || says_why).then_some(link)
+    (has_keys || says_why).then(|| ExplainedLink::new(common, jobs))
 }
 
 fn ingredient(fact: &str) -> Ingredient {

@@ -15,7 +15,7 @@ use crate::link::cached::Cached;
 use crate::link::description::describe_job;
 use crate::link::error::LinkError;
 use crate::link::planner::{Checked, PlanError, Planner};
-use crate::link::slices::{SlicedJob, module_key};
+use crate::link::slices::SlicedJob;
 use crate::link::verify::{CachePlace, Hit, Verifier};
 
 impl Link {
@@ -66,7 +66,7 @@ impl Link {
         }
         if self.delivery.describe_jobs {
             let dir = self.client_context.dir();
-            let description = Box::new(describe_job(&self.file, job, &checked, &dir));
+            let description = Box::new(describe_job(&self.file, job, &checked, &self.names, &dir));
             self.events.send(Event::JobDescribed {
                 job: id,
                 description,
@@ -170,8 +170,7 @@ impl Link {
 
     fn sliced(&self, hermetic: &Hermetic, job: &Job) -> Option<SlicedJob> {
         let (slices, cache) = (self.slices.as_ref()?, self.delivery.disk_cache.as_ref()?);
-        let module = module_key(&self.file, job);
-        slices.sliced(hermetic, job.module(), module, &self.toolchain, cache)
+        slices.sliced(hermetic, &self.file, job, &self.toolchain, cache)
     }
 
     /// Has a result of the disk cache verified, if it is chosen.

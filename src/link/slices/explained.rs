@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use super::{PartOfKey, Slices, module_key, restored};
 use crate::action::slice::NoSliceKey;
@@ -11,6 +11,7 @@ use crate::compiler::ResolvedToolchain;
 use crate::digest::Digest;
 use crate::exec::Hermetic;
 use crate::fs::read_regular;
+use crate::history::ModuleNames;
 use crate::job::{Job, JobFile};
 use crate::link::Options;
 use crate::task::lock;
@@ -50,7 +51,9 @@ impl<'a> SliceExplainer<'a> {
         toolchain: &'a ResolvedToolchain,
         options: &Options,
     ) -> Option<Self> {
-        let slices = Slices::for_compiler(options, toolchain)?;
+        let modules = file.jobs.iter().map(Job::module);
+        let names = Arc::new(ModuleNames::recorded(modules));
+        let slices = Slices::for_compiler(options, toolchain, names)?;
         let cache = options.disk_cache.as_ref()?;
         Some(Self {
             file,
@@ -64,7 +67,7 @@ impl<'a> SliceExplainer<'a> {
     /// # Errors
     /// Why the job has no slice key.
     pub fn explain(&self, hermetic: &Hermetic, job: &Job) -> Result<ExplainedSlice, String> {
-        let module = module_key(self.file, job);
+        let module = module_key(self.file, job, &self.slices.names);
         let looked =
             self.slices
                 .looked_at(hermetic, job.module(), module, self.toolchain, &self.cache);

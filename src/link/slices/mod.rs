@@ -31,16 +31,17 @@ use crate::cache::{CacheError, DiskCache};
 use crate::compiler::ResolvedToolchain;
 use crate::digest::{Digest, DigestFunction};
 use crate::exec::Hermetic;
-use crate::history::{ModuleKey, SliceChange, stable_name};
+use crate::history::{ModuleKey, ModuleNames, SliceChange};
 use crate::job::{Job, JobFile};
 use crate::link::Options;
 use crate::pb::reapi;
-use crate::thinlto::{Index, ModuleGraph, PROVED_RELEASES};
+use crate::thinlto::{Index, ModuleGraph, PROVED_RELEASES, name_hash};
 
 /// What a link knows of the modules of its jobs.
 #[derive(Debug, Default)]
 pub(super) struct Slices {
     graphs: Graphs,
+    names: Arc<ModuleNames>,
     /// The user wants them whatever was compared.
     everywhere: bool,
 }
@@ -84,15 +85,16 @@ impl PartOfKey {
 }
 
 /// By which a job is known in other links of `file`'s output.
-pub(super) fn module_key(file: &JobFile, job: &Job) -> ModuleKey {
-    let identity = [&file.linker_output, stable_name(job.module())].join("\0");
+fn module_key(file: &JobFile, job: &Job, names: &ModuleNames) -> ModuleKey {
+    let identity = [&file.linker_output, &*names.stable(job.module())].join("\0");
     ModuleKey::of(identity.as_bytes())
 }
 
 /// A module of a job.
 #[derive(Debug, Clone, Copy)]
 struct JobModule<'a> {
-    name: &'a str,
+    /// Of the name by which it is known in other links.
+    name: u64,
     path: &'a Path,
     digest: Digest,
     /// GUIDs that the job imports; `None` for its own module.
@@ -104,12 +106,17 @@ struct JobModule<'a> {
 impl Slices {
     /// `None` where jobs have no slice keys: the option is off, or it is not set and the compiler is
     /// of another release than was compared enough.
-    pub(super) fn for_compiler(options: &Options, toolchain: &ResolvedToolchain) -> Option<Self> {
+    pub(super) fn for_compiler(
+        options: &Options,
+        toolchain: &ResolvedToolchain,
+        names: Arc<ModuleNames>,
+    ) -> Option<Self> {
         let is_proved = |release| PROVED_RELEASES.contains(&release);
         let by_default = || toolchain.release().is_some_and(is_proved);
         let wanted = options.slice_keys.unwrap_or_else(by_default);
         wanted.then(|| Self {
             graphs: Graphs::default(),
+            names,
             everywhere: options.slice_keys.is_some(),
         })
     }
@@ -119,16 +126,17 @@ impl Slices {
         self.graphs.decoded()
     }
 
-    /// The slice key of a job, if it has one. `module` stands for the job in other links.
+    /// The slice key of a job of `file`, if it has one.
     pub(super) fn sliced(
         &self,
         hermetic: &Hermetic,
-        own: &str,
-        module: ModuleKey,
+        file: &JobFile,
+        job: &Job,
         toolchain: &ResolvedToolchain,
         cache: &DiskCache,
     ) -> Option<SlicedJob> {
-        let looked = self.looked_at(hermetic, own, module, toolchain, cache);
+        let module = module_key(file, job, &self.names);
+        let looked = self.looked_at(hermetic, job.module(), module, toolchain, cache);
         let (sliced, seen) = looked.ok()?;
         // The cache only saves the next look.
         let _ = seen.store(cache, module);
@@ -166,7 +174,7 @@ impl Slices {
         let files = job.files.iter().zip(&digests).zip(sliceable.imported());
         let modules: Vec<JobModule<'_>> = files
             .map(|((file, digest), imported)| JobModule {
-                name: &file.name,
+                name: name_hash(&self.names.stable(&file.name)),
                 path: &file.host,
                 digest: *digest,
                 imported: imported.as_ref(),

@@ -12,12 +12,12 @@ use super::{JobModule, PartOfKey, add_inline_output, inline_output};
 use crate::action::slice::{LocalValue, ModuleNames, SliceKey};
 use crate::cache::{CacheError, DiskCache};
 use crate::digest::{Digest, DigestFunction};
-use crate::history::{ModuleKey, stable_name};
+use crate::history::ModuleKey;
 use crate::pb::reapi;
-use crate::thinlto::{ModuleGraph, ModuleView, name_hash};
+use crate::thinlto::{ModuleGraph, ModuleView};
 
 /// Changes with the record, and when the same module would have another slice.
-const SEEN_FORM: &str = "relto seen 8";
+const SEEN_FORM: &str = "relto seen 9";
 const SEEN: &str = "relto/seen";
 
 /// What a job saw of its modules.
@@ -85,7 +85,7 @@ impl SeenFile {
         mentioned: &[u64],
     ) -> Self {
         Self {
-            name: name_hash(stable_name(module.name)),
+            name: module.name,
             module: module.digest,
             imported: module.imported.map(hash_of),
             view,
@@ -119,7 +119,7 @@ impl SeenFile {
     /// The same, of a file that may have another name.
     pub(super) fn at(&self, module: &JobModule<'_>) -> Self {
         Self {
-            name: name_hash(stable_name(module.name)),
+            name: module.name,
             ..self.clone()
         }
     }

@@ -60,7 +60,7 @@ fn job<'a>(
     let modules = modules.zip(["own.o", "one.o", "two.o", "three.o"]);
     let modules = modules.map(|(((path, digest), imported), name)| JobModule {
         release: Llvm::get().major(),
-        name,
+        name: name_hash(name),
         path,
         digest: *digest,
         imported: imported.as_ref(),

@@ -129,3 +129,25 @@ fn another_checkout_finds_all_results_if_the_tree_names_its_base_dir() {
     assert_eq!(cached(file), (0, 2));
     assert_eq!(cached(""), (0, 0), "what the page says of CMake's paths");
 }
+
+#[test]
+fn a_checkout_that_is_reached_through_a_symbolic_link_finds_all_results() {
+    if !has(&["cmake", "clang++-22"]) {
+        return;
+    }
+    let [file, commands] = &blocks("Several checkouts")[..] else {
+        panic!("the page has a file and the commands");
+    };
+    let home = Home::new();
+    let cached = |before: &str| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let tree = dir.path().join("data/tree");
+        fs::create_dir_all(&tree).expect("made");
+        let files = [("CMakeLists.txt", CMAKE_LISTS), (".relto.toml", file)];
+        sources(&tree, &files);
+        fs::os::unix::fs::symlink(&tree, dir.path().join("link")).expect("linked");
+        builds_in(&home, &tree, &format!("{before}{commands}"), 2, 2)
+    };
+    assert_eq!(cached(""), 0);
+    assert_eq!(cached("cd ../../link\n"), 2);
+}

@@ -1,6 +1,7 @@
 //! `relto report` and `--timings`: a page of what a link did, from what it recorded.
 
 mod browser;
+mod members;
 
 use std::path::Path;
 use std::process::Command;
