@@ -28,7 +28,7 @@ use crate::pb::reapi::ActionResult;
 pub(super) const TMP: &str = "tmp";
 
 /// relto stores no longer result: a few outputs and the compiler's messages.
-const MAX_RESULT: u64 = 16 << 20;
+pub(super) const MAX_RESULT: u64 = 16 << 20;
 
 /// No blob that is larger is read: its name alone must not take the memory.
 pub const LARGEST_BLOB: u64 = 1 << 30;
@@ -46,6 +46,9 @@ pub struct DiskCache {
     root: PathBuf,
     now: SystemTime,
     added: AtomicU64,
+    /// Bytes on disk that were read. What is stored again is left out: it mostly was stored by the same
+    /// link, under another key.
+    found: AtomicU64,
     buffers: Buffers,
     /// The mode of new files: private, unless the user shares the directory with others.
     file_mode: u32,
@@ -70,6 +73,7 @@ impl DiskCache {
             root: root.to_owned(),
             now: SystemTime::now(),
             added: AtomicU64::new(0),
+            found: AtomicU64::new(0),
             buffers: Buffers::default(),
             file_mode: file_mode(root),
         })
@@ -112,7 +116,7 @@ impl DiskCache {
         if result.is_none() {
             self.discard("ac", action);
         } else {
-            self.touch(&file, &found);
+            self.hit(&file, &found);
         }
         result
     }
@@ -134,7 +138,7 @@ impl DiskCache {
         if bytes.is_none() {
             self.discard("cas", digest);
         } else {
-            self.touch(&file, &found);
+            self.hit(&file, &found);
         }
         bytes
     }
@@ -184,6 +188,12 @@ impl DiskCache {
     /// Bytes on disk that were added since the cache was opened.
     pub fn added_bytes(&self) -> u64 {
         self.added.load(Ordering::Relaxed)
+    }
+
+    /// Bytes on disk of all that was read or stored since the cache was opened: what it must hold for
+    /// the same to be found again.
+    pub fn used_bytes(&self) -> u64 {
+        self.added_bytes() + self.found.load(Ordering::Relaxed)
     }
 
     fn path(&self, kind: &str, digest: &Digest) -> PathBuf {
@@ -272,6 +282,12 @@ impl DiskCache {
         let mut lent = self.buffers.lend(room)?;
         let read = file.take(size + 1).read_to_end(&mut lent.bytes).ok()?;
         (read as u64 == size).then(|| Bytes::from_owner(lent))
+    }
+
+    fn hit(&self, file: &File, found: &std::fs::Metadata) {
+        let size = on_disk(found.len());
+        self.found.fetch_add(size, Ordering::Relaxed);
+        self.touch(file, found);
     }
 
     /// Marks a file as used. Where that is not allowed, only its place in the order is lost.

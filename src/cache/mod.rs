@@ -1,7 +1,8 @@
 //! The disk cache: results and blobs of earlier links in Bazel's layout.
 //!
 //! It consists of plain files, whole or absent, so that links share it without locks. This module
-//! decides when to trim; the trimming itself runs in a process of its own.
+//! decides when to trim; the trimming itself runs in a process of its own, but for that of a link that
+//! finds the file system full.
 
 mod buffers;
 mod disk;

@@ -8,6 +8,7 @@
 //! opened from the one above it, and never through a link, when it is listed and again when a file
 //! is removed from it.
 
+use std::collections::HashSet;
 use std::fs::TryLockError;
 use std::io;
 use std::path::Path;
@@ -15,10 +16,15 @@ use std::time::{Duration, SystemTime};
 
 use fs_err as fs;
 
-use super::disk::{TMP, TOUCH_GRANULE, is_shared};
+use super::disk::{MAX_RESULT, TMP, TOUCH_GRANULE, is_shared};
 use super::{CacheError, mark, on_disk};
 use crate::digest::DigestFunction;
 use crate::fs::{OwnDir, modified, open_private_file, open_shared_file};
+use crate::pb;
+use crate::pb::reapi::ActionResult;
+
+/// Directory of results.
+const AC: &str = "ac";
 
 /// Held while a process trims.
 const LOCK: &str = "trim.lock";
@@ -50,6 +56,20 @@ pub struct TrimReport {
     pub removed: u64,
 }
 
+/// `ac/` or `cas/`, open.
+struct Kind {
+    dir: OwnDir,
+    /// For results, where the blobs are that they name.
+    blobs: Option<OwnDir>,
+}
+
+impl TrimReport {
+    fn count(&mut self, size: u64) {
+        self.after = self.after.saturating_sub(size);
+        self.removed += 1;
+    }
+}
+
 /// A directory of cache files. There are more than a process may have open.
 struct Shard {
     kind: usize,
@@ -67,8 +87,7 @@ struct CacheFile {
 
 #[derive(Default)]
 struct Scan {
-    /// `ac/` and `cas/`, open.
-    kinds: Vec<OwnDir>,
+    kinds: Vec<Kind>,
     shards: Vec<Shard>,
     entries: Vec<CacheFile>,
     usage: Usage,
@@ -171,7 +190,7 @@ fn scan(top: &OwnDir) -> Result<Scan, CacheError> {
 
 impl Scan {
     fn function(&mut self, base: &OwnDir) {
-        self.usage.results += self.kind(base, "ac", RESULT_HEAD_START);
+        self.usage.results += self.kind(base, AC, RESULT_HEAD_START);
         self.usage.blobs += self.kind(base, "cas", Duration::ZERO);
     }
 
@@ -184,7 +203,8 @@ impl Scan {
                     self.shard(&dir, shard, head_start);
                 }
             }
-            self.kinds.push(kind);
+            let blobs = (name == AC).then(|| base.child("cas").ok()).flatten();
+            self.kinds.push(Kind { dir: kind, blobs });
         }
         (self.entries.len() - count) as u64
     }
@@ -211,33 +231,56 @@ impl Scan {
 
     fn open(&self, entry: &CacheFile) -> io::Result<OwnDir> {
         let shard = &self.shards[entry.shard];
-        self.kinds[shard.kind].child(&shard.name)
+        self.kinds[shard.kind].dir.child(&shard.name)
+    }
+
+    /// Where the blobs are that `entry` names, if it is a result.
+    fn blobs_of(&self, entry: &CacheFile) -> Option<&OwnDir> {
+        let kind = self.shards[entry.shard].kind;
+        self.kinds[kind].blobs.as_ref()
     }
 }
 
-/// A file that cannot be removed, in a cache that users share, does not stop the others.
+/// The blobs of a result go with it, for nothing else finds them: in a cache that is too small for one
+/// link, whose results are all as old, only blobs would be left. A file that cannot be removed, in a
+/// cache that users share, does not stop the others.
 fn remove_oldest(mut scan: Scan, target: u64, report: &mut TrimReport) -> io::Result<()> {
     scan.entries.sort_unstable_by_key(|entry| entry.last_used);
     let mut refused = None;
+    let mut gone = HashSet::new();
     for entry in &scan.entries {
         if report.after <= target {
             break;
         }
+        if gone.contains(&*entry.name) {
+            continue;
+        }
+        // Nothing needs to be known of what a cache held that is cleared.
+        let blobs = scan.blobs_of(entry).filter(|_| target > 0);
         let removed = scan.open(entry).and_then(|dir| {
             let is_in_use = was_used_since(&dir, &entry.name, entry.modified);
             if is_in_use {
-                return Ok(false);
+                return Ok(None);
             }
-            dir.remove(&entry.name).map(|()| true)
+            let named = blobs.map_or_else(Vec::new, |_| named_by(&dir, &entry.name));
+            dir.remove(&entry.name).map(|()| Some(named))
         });
         match removed {
-            Ok(true) => {
-                report.after -= entry.size;
-                report.removed += 1;
+            Ok(Some(named)) => {
+                report.count(entry.size);
+                for name in named {
+                    let size = blobs.and_then(|it| remove_unused(it, &name, entry.modified));
+                    if let Some(size) = size {
+                        report.count(size);
+                        gone.insert(name);
+                    }
+                }
             }
-            Ok(false) => {}
+            Ok(None) => {}
             // Another process trims, or the user has deleted the cache.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => report.after -= entry.size,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                report.after = report.after.saturating_sub(entry.size);
+            }
             Err(error) => refused = Some(error),
         }
     }
@@ -245,6 +288,28 @@ fn remove_oldest(mut scan: Scan, target: u64, report: &mut TrimReport) -> io::Re
         Some(error) if report.removed == 0 => Err(error),
         _ => Ok(()),
     }
+}
+
+/// The names of the blobs of a result.
+fn named_by(dir: &OwnDir, result: &str) -> Vec<String> {
+    let bytes = dir.read(result, MAX_RESULT).unwrap_or_default();
+    let result: ActionResult = pb::bounded::decode(bytes.into()).unwrap_or_default();
+    let files = result.output_files.into_iter().map(|it| it.digest);
+    let all = files.chain([result.stdout_digest, result.stderr_digest]);
+    all.flatten().map(|it| it.hash).collect()
+}
+
+/// Removes a blob of a result that was last used at `used`, unless the blob was used later, for another
+/// one; its size if it has gone.
+fn remove_unused(blobs: &OwnDir, name: &str, used: SystemTime) -> Option<u64> {
+    let shard = name.get(..2).filter(|shard| mark::is_entry(shard, name))?;
+    let dir = blobs.child(shard).ok()?;
+    let found = dir.regular(name)?;
+    if modified(&found) > used + TOUCH_GRANULE {
+        return None;
+    }
+    dir.remove(name).ok()?;
+    Some(on_disk(found.st_size.unsigned_abs()))
 }
 
 fn was_used_since(dir: &OwnDir, name: &str, scanned: SystemTime) -> bool {

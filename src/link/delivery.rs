@@ -96,6 +96,13 @@ impl Delivery {
         self.disk_cache.as_ref().map_or(0, DiskCache::added_bytes)
     }
 
+    /// Says that the disk cache is too small for this link.
+    pub(super) fn tell_limit(&self) {
+        if let Some(cache) = &self.disk_cache {
+            self.keeper.tell_limit(cache, &self.events);
+        }
+    }
+
     /// Delivers the result of `hermetic` from the disk cache, if it is there and sound, and returns
     /// it.
     pub(super) fn take_cached(

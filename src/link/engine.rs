@@ -124,6 +124,7 @@ impl Engine {
                 let result = link.run_jobs(options, connecting).await;
                 // In time to be shown: a daemon writes the epilogue after it has answered.
                 self.tell_trouble(&link, options);
+                link.delivery.tell_limit();
                 let end = link.events.elapsed();
                 let epilogue = EndedLink {
                     engine: self,

@@ -3,6 +3,8 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use indicatif::HumanBytes;
+
 use crate::cache::{self, CacheError, DiskCache};
 use crate::error::Hinted;
 use crate::events::Events;
@@ -10,8 +12,8 @@ use crate::events::Events;
 /// What the disk cache has refused of one link.
 #[derive(Debug)]
 pub(super) struct Keeper {
-    /// A user who sets no limit to the cache wants all of it.
-    has_limit: bool,
+    /// How large the cache may be. A user who sets no limit wants all of it.
+    limit: Option<u64>,
     /// Whether old results have made room on a full file system. That is tried once: what fills it
     /// next may be anything but this cache.
     room: OnceLock<bool>,
@@ -22,7 +24,7 @@ pub(super) struct Keeper {
 impl Keeper {
     pub(super) fn new(limit: Option<u64>) -> Self {
         Self {
-            has_limit: limit.is_some(),
+            limit,
             room: OnceLock::new(),
             refused: false.into(),
         }
@@ -54,11 +56,27 @@ impl Keeper {
         }
     }
 
+    /// Says that the cache cannot hold what the whole link needs of it. Otherwise a part of the jobs, or
+    /// all, would be compiled in every link, and nothing would say why.
+    pub(super) fn tell_limit(&self, cache: &DiskCache, events: &Events) {
+        let used = cache.used_bytes();
+        if let Some(limit) = self.limit
+            && used > limit
+        {
+            let text = format!(
+                "the results of this link take {}, and the disk cache holds {} at most: the next one cannot find all of them",
+                HumanBytes(used),
+                HumanBytes(limit)
+            );
+            events.warning(text, Some("raise `disk_cache_max_size`"));
+        }
+    }
+
     /// Several threads may find the file system full; they wait for the one that makes room.
     fn has_made_room(&self, cache: &DiskCache, events: &Events, error: &CacheError) -> bool {
         let is_full = matches!(error, CacheError::NoSpace { .. });
         is_full
-            && self.has_limit
+            && self.limit.is_some()
             && *self
                 .room
                 .get_or_init(|| match cache::make_room(cache.root()) {

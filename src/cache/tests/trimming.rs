@@ -48,19 +48,49 @@ fn the_least_recently_used_blob_is_removed_first_together_with_its_result() {
 }
 
 #[test]
-fn a_result_goes_before_its_blob_when_only_one_must_go() {
+fn a_result_takes_those_of_its_blobs_with_it_that_no_later_one_uses() {
     let place = Fixture::new();
     aged(&place);
-    let report = trim(&place.root(), 49_000)
-        .expect("trimmed")
-        .expect("alone");
-    assert_eq!(report.removed, 2, "down to nine tenths");
-    let report = trim(&place.root(), report.after - 1)
-        .expect("trimmed")
-        .expect("alone");
-    assert_eq!(report.removed, 1);
+    let shared = [3; 10_000];
+    // As a hit of another result that names it does.
+    set_age(&file(&place.root(), "cas", &digest(&shared)), hours(40));
+    let report = trim(&place.root(), 49_000).expect("trimmed");
+    assert_eq!(report.expect("alone").removed, 3);
+    let (action, _) = sample(&shared);
+    let result = file(&place.root(), "ac", &action);
+    assert!(!result.exists() && !is_hit(&place.open(), &[2; 10_000]));
+    assert_eq!(
+        place.open().blob(&digest(&shared)).as_deref(),
+        Some(&shared[..])
+    );
+}
+
+#[test]
+fn what_is_left_of_a_cache_smaller_than_one_link_are_whole_results() {
+    let place = Fixture::new();
+    let cache = place.open();
+    for number in 0..10 {
+        put(&cache, &[number; 10_000]);
+    }
+    let report = trim(&place.root(), 100_000).expect("trimmed");
+    assert_eq!(report.expect("alone").after, 5 * (12_288 + 4096));
     let left = usage(&place.root()).expect("counted");
-    assert_eq!((left.results, left.blobs), (1, 2));
+    assert_eq!((left.results, left.blobs), (5, 5));
+    let hits = (0..10).filter(|&number| is_hit(&place.open(), &[number; 10_000]));
+    assert_eq!(hits.count(), 5);
+}
+
+#[test]
+fn what_a_link_reads_counts_as_what_it_stores() {
+    let place = Fixture::new();
+    put(&place.open(), &[1; 5000]);
+    let cache = place.open();
+    assert!(is_hit(&cache, &[1; 5000]));
+    assert_eq!((cache.added_bytes(), cache.used_bytes()), (0, 8192 + 4096));
+    put(&cache, &[2; 5000]);
+    let again = cache.put_blob(&digest(&[2; 5000]), &[2; 5000]);
+    again.expect("there, under another key");
+    assert_eq!(cache.used_bytes(), 2 * (8192 + 4096));
 }
 
 #[test]

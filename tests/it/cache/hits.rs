@@ -236,3 +236,23 @@ fn edit(program: &Program, link: &Link<'_>, module: &str) {
     fs::write(&edited, changed).expect("written");
     Llvm::get().thin_module(&edited, &edited.with_extension("o"));
 }
+
+/// Of a link whose results are larger, a part is compiled each time.
+#[test]
+fn a_cache_that_is_too_small_for_one_link_is_a_warning() {
+    let program = generated(10);
+    let told = "relto: warning: the results of this link take ";
+    let home = Home::new();
+    let link = || Link::new(&program);
+    let small = link().env("RELTO_DISK_CACHE_MAX_SIZE", "40K");
+    let stderr = small.run_at(&home).expect_works().stderr;
+    assert_eq!(stderr.matches(told).count(), 1, "{stderr}");
+    assert!(
+        stderr.contains("hint: raise `disk_cache_max_size`"),
+        "{stderr}"
+    );
+    for _ in 0..2 {
+        let stderr = link().run_at(&home).expect_works().stderr;
+        assert!(!stderr.contains(told), "{stderr}");
+    }
+}
