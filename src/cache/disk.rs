@@ -46,7 +46,8 @@ pub struct DiskCache {
     root: PathBuf,
     now: SystemTime,
     added: AtomicU64,
-    /// Bytes that were there when they were wanted.
+    /// Bytes on disk that were read. What is stored again is left out: it mostly was stored by the same
+    /// link, under another key.
     found: AtomicU64,
     buffers: Buffers,
     /// The mode of new files: private, unless the user shares the directory with others.
@@ -115,7 +116,7 @@ impl DiskCache {
         if result.is_none() {
             self.discard("ac", action);
         } else {
-            self.touch(&file, &found);
+            self.hit(&file, &found);
         }
         result
     }
@@ -137,7 +138,7 @@ impl DiskCache {
         if bytes.is_none() {
             self.discard("cas", digest);
         } else {
-            self.touch(&file, &found);
+            self.hit(&file, &found);
         }
         bytes
     }
@@ -283,10 +284,14 @@ impl DiskCache {
         (read as u64 == size).then(|| Bytes::from_owner(lent))
     }
 
-    /// Counts a file, and marks it as used. Where that is not allowed, only its place in the order is lost.
+    fn hit(&self, file: &File, found: &std::fs::Metadata) {
+        let size = on_disk(found.len());
+        self.found.fetch_add(size, Ordering::Relaxed);
+        self.touch(file, found);
+    }
+
+    /// Marks a file as used. Where that is not allowed, only its place in the order is lost.
     fn touch(&self, file: &File, found: &std::fs::Metadata) {
-        self.found
-            .fetch_add(on_disk(found.len()), Ordering::Relaxed);
         // A wrong clock must not keep a file in the cache forever: the far future is not
         // fresh either.
         let is_fresh = found.modified().is_ok_and(|modified| {

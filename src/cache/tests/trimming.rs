@@ -88,6 +88,8 @@ fn what_a_link_reads_counts_as_what_it_stores() {
     assert!(is_hit(&cache, &[1; 5000]));
     assert_eq!((cache.added_bytes(), cache.used_bytes()), (0, 8192 + 4096));
     put(&cache, &[2; 5000]);
+    let again = cache.put_blob(&digest(&[2; 5000]), &[2; 5000]);
+    again.expect("there, under another key");
     assert_eq!(cache.used_bytes(), 2 * (8192 + 4096));
 }
 
