@@ -61,11 +61,11 @@
 //! | `remote_timeout` (option) | a unary call; a stream without progress | Bazel's option and default | `transport/call` |
 //! | [`SLOWEST_LINE`] | adds to the timeout of a call that moves blobs | a line that slow is no use for a link | `transport/call` |
 //! | [`SLOWEST_STREAM`] | content that a `Read` must deliver to count as progress | the slowest line, shared by [`READ_STREAMS`] | `cas/bytestream` |
-//! | [`FIRST_ANSWER`], [`FIRST_RETRIES`] | connecting | an absent farm should not cost a link a minute | `connect` |
+//! | [`FIRST_ANSWER`], [`FIRST_RETRIES`] | connecting; finding out whether a dead server is back, and waiting for that | an absent farm should not cost a link a minute | `connect`, `health/circuit`, `health/retry`, `transport` |
 //! | `remote_retries` (option) | attempts of a call after the first | Bazel's option and default | `health/retry` |
 //! | [`RETRY_BUDGET`], [`RETRY_REFUND_PERCENT`] | attempts of a link after each call's first | many jobs that fail alike must not multiply | `health/retry` |
 //! | [`LONGEST_ASKED_PAUSE`] | a pause that a server asks for | longer, and this machine is the better place | `health/retry` |
-//! | [`HALF_OPEN_AFTER`] | time until one call tries a dead server again | a restarted server is found during the link | `health/circuit` |
+//! | [`HALF_OPEN_AFTER`] | time until one call tries a dead server again, unless another link begins | a restarted server is found during the link | `health/circuit` |
 //! | [`FRUITLESS_REPAIRS`] | rounds that re-upload inputs and find nothing new | one may cross with another job's upload | `execution` |
 //! | [`LATE_UPDATE`] | how late a sign of life may be | servers send one each minute | `execution` |
 //! | [`GOOD_STREAM`] | age of a stream whose break is no failed attempt | proxies cut long streams | `execution` |

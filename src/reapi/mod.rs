@@ -129,6 +129,12 @@ impl Client {
         }
     }
 
+    /// Whether the farm refuses what it accepted before: its capabilities may be others now.
+    #[must_use]
+    pub fn has_changed(&self) -> bool {
+        self.inner.session.transport.has_withdrawn()
+    }
+
     #[must_use]
     pub fn capabilities(&self) -> &Capabilities {
         &self.inner.session.capabilities
