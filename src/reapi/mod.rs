@@ -46,6 +46,7 @@ pub use failure::{Failure, FailureKind};
 pub use options::{CallerIdentity, ClientOptions, CredentialHelper, Header};
 pub use probe::{Offer, Probed, probe};
 pub use rpc::{Counters, Rpc};
+pub use transport::Service;
 pub use transport::address::{Address, AddressError};
 pub use transport::credentials::is_for_host;
 pub use transport::metadata::RequestContext;

@@ -101,6 +101,9 @@ impl RemoteJob<'_> {
             Some(permit) => permit,
             None => self.permit().await,
         };
+        if !self.executor.executes() {
+            return Err(self.executor.not_executed());
+        }
         self.started();
         let ended = self.execute_with(permit, skip_cache).await;
         if ended.is_err() {

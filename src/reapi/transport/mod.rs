@@ -36,7 +36,7 @@ use crate::reapi::rpc::{Counters, Rpc};
 
 /// Which of the farm's two addresses a call goes to. They may be the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Service {
+pub enum Service {
     /// CAS and action cache.
     Cache,
     Execution,
