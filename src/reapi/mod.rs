@@ -11,7 +11,7 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use crate::digest::{Digest, DigestFunction};
 use crate::events::{Event, Events};
@@ -271,8 +271,17 @@ impl Client {
         check: Option<&HeadCheck>,
         context: &RequestContext,
     ) -> Result<Bytes, Failure> {
-        let downloader = &self.inner.downloader;
-        downloader.fetch(digest, inline, check, context).await
+        let (downloader, began) = (&self.inner.downloader, Instant::now());
+        let fetched = downloader.fetch(digest, inline, check, context).await;
+        if matches!(&fetched, Err(failure) if failure.kind == FailureKind::NotFound) {
+            self.doubt(&[*digest], began);
+        }
+        fetched
+    }
+
+    /// What was known of `digests` before `since` counts no more: the CAS may have lost them.
+    pub fn doubt(&self, digests: &[Digest], since: Instant) {
+        self.inner.uploader.doubt(digests, since);
     }
 
     /// What was printed, fetched if need be.

@@ -19,6 +19,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use action::FarmToolchain;
 pub use action::toolchain_blobs;
@@ -93,6 +94,7 @@ pub struct RemoteExecutor {
     large_template: Option<ActionTemplate>,
     toolchain: FarmToolchain,
     executions: Arc<ExecutionLimit>,
+    began: Instant,
     /// The workers fail: the farm is only a cache for the rest of the link.
     gave_up_executing: AtomicBool,
     /// Limits the actions built at a time: building takes a processor and memory.
@@ -121,6 +123,7 @@ impl RemoteExecutor {
             template,
             client,
             executions: ExecutionLimit::new(config.jobs),
+            began: Instant::now(),
             gave_up_executing: AtomicBool::new(false),
             building: Semaphore::new(available_parallelism().map_or(1, NonZeroUsize::get)),
             config,

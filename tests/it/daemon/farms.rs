@@ -246,6 +246,24 @@ fn a_farm_that_comes_back_at_its_address_serves_the_next_link_that_has_no_fallba
     assert_eq!(asked, 1, "all are links of one client");
 }
 
+/// A daemon believes for minutes that the CAS has what it sent.
+#[test]
+fn a_cache_that_has_lost_its_objects_gets_them_again_from_the_next_link() {
+    for profile in [Profile::plain(), Profile::bazel_remote()] {
+        let farm = Farm::start(profile);
+        let (daemon, saved) = (Daemon::new(), Saved::new(&generated(3)));
+        let options = [("RELTO_REMOTE_CACHE", farm.address())];
+        let once = || counts(&succeeded(&mut link(&saved, &daemon, &options)));
+        let first = once();
+        assert_eq!((first.local, first.cached), (first.jobs, 0), "{first:?}");
+        farm.evict_all();
+        let second = once();
+        assert_eq!(second.local, second.jobs, "{second:?}");
+        let third = once();
+        assert_eq!(third.cached, third.jobs, "{third:?}");
+    }
+}
+
 /// A daemon keeps capabilities for a while.
 #[test]
 fn a_farm_that_executes_no_more_is_asked_anew_by_the_next_link() {
