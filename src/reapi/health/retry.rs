@@ -134,7 +134,8 @@ impl<'a> Attempts<'a> {
             };
             // The call that tries needs a permit for each attempt.
             drop(permit);
-            let outcome = timeout_at(end, ends_of_trials.changed());
+            // On the heap: this is rare, and every call would carry its state.
+            let outcome = Box::pin(timeout_at(end, ends_of_trials.changed()));
             let _ = self.by_deadline(outcome).await?;
         }
     }
@@ -205,11 +206,11 @@ impl<'a> Attempts<'a> {
         let dead = (self.timed_out || is_trial && timed_out)
             && (timed_out || failure.kind == FailureKind::Unreachable);
         self.timed_out |= timed_out;
-        let retries = match is_trial {
+        let mut retries = self.policy.retries;
+        if is_trial {
             // Others wait for the outcome.
-            true => self.policy.retries.min(FIRST_RETRIES),
-            false => self.policy.retries,
-        };
+            retries = retries.min(FIRST_RETRIES);
+        }
         if self.made > retries || dead || !self.budget.take() {
             self.circuit.exhausted(self.began, &failure);
             return Err(failure);

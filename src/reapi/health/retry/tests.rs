@@ -151,11 +151,11 @@ async fn a_call_that_waits_for_a_trial_leaves_it_the_only_permit() {
     let link = link(None);
     link.circuit.concurrency.acquire().await.overloaded();
     let mut trial = trial(&link).await;
-    let lost = Err::<(), _>(Failure::new(FailureKind::Unreachable, Rpc::Read, "lost"));
+    let lost = Failure::new(FailureKind::Unreachable, Rpc::Read, "lost");
     let mut other = link.attempts(Rpc::Write);
     let outcome = async {
-        trial.ended(&lost);
-        trial.after(lost.expect_err("lost")).await.expect("again");
+        trial.ended(&Err::<(), _>(lost.clone()));
+        trial.after(lost).await.expect("again");
         trial.admit().await.expect("a permit");
         trial.ended(&Ok(()));
         trial.succeeded();
