@@ -56,7 +56,7 @@ impl Publication {
         let Some(to) = Destination::of(options, &self.command, queue)? else {
             return Ok(());
         };
-        to.end(&self.ending, to.publish(), limit).await
+        Box::pin(to.end(&self.ending, to.publish(), limit)).await
     }
 }
 

@@ -14,7 +14,7 @@ use crate::events::Events;
 use crate::reapi::{CapabilityError, Client, ConnectError};
 use crate::task::{Task, lock, spawn};
 
-/// How long a farm's capabilities are trusted.
+/// How long a farm's capabilities are trusted, unless it contradicts them.
 const LASTS: Duration = Duration::from_mins(15);
 
 /// A connection that is being made.
@@ -60,6 +60,18 @@ impl Connections {
             let shared = cell.get_or_try_init(first).await?;
             Ok(shared.for_link(&options.client, events))
         })
+    }
+
+    /// A link has ended. A farm that refuses what it accepted before is asked anew what it can do.
+    pub(super) fn link_ended(&self) {
+        let Some(kept) = &self.kept else {
+            return;
+        };
+        let mut kept = lock(kept);
+        let client = kept.as_ref().and_then(|(_, cell)| cell.get());
+        if client.is_some_and(Client::has_changed) {
+            *kept = None;
+        }
     }
 
     fn kept(&self) -> Option<Arc<OnceCell<Client>>> {

@@ -122,6 +122,7 @@ impl Engine {
             Ok(link) => {
                 let link = Arc::new(link);
                 let result = link.run_jobs(options, connecting).await;
+                self.connections.link_ended();
                 // In time to be shown: a daemon writes the epilogue after it has answered.
                 self.tell_trouble(&link, options);
                 link.delivery.tell_limit();

@@ -2,7 +2,7 @@
 //! uploaded to the farm's cache.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -15,9 +15,19 @@ use crate::error::{Hinted, with_causes};
 use crate::events::{Event, Events, Origin};
 use crate::exec::remote::{CachedAtFarm, FallbackCause, RemoteExecutor, RemoteFailure};
 use crate::exec::{Compiled, JobFailure, Planned};
-use crate::reapi::limits::{CLOSING_LONGEST, CLOSING_SHARE, CLOSING_SHORTEST, STORES};
-use crate::reapi::{ConnectError, FailureKind};
+use crate::reapi::limits::{
+    CLOSING_LONGEST, CLOSING_SHARE, CLOSING_SHORTEST, FAILED_IN_A_ROW, STORES,
+};
+use crate::reapi::{ConnectError, FailureKind, Service};
 use crate::task::{Task, lock, spawn};
+
+/// What a link warns about once.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Warned {
+    Fallback(FallbackCause),
+    Memory,
+    Disagreement,
+}
 
 /// The farm of a running link.
 #[derive(Debug)]
@@ -25,7 +35,9 @@ pub(super) struct FarmSession {
     pub(super) options: FarmOptions,
     events: Events,
     executor: OnceLock<Arc<RemoteExecutor>>,
-    warned: Mutex<BTreeSet<FallbackCause>>,
+    warned: Mutex<BTreeSet<Warned>>,
+    /// Jobs at which the farm's compilers have failed since one of them succeeded.
+    failed_in_a_row: AtomicUsize,
     storing: Arc<Semaphore>,
     stores: Mutex<Vec<Task<()>>>,
     /// Uploads of results that the farm does not need.
@@ -42,6 +54,7 @@ impl FarmSession {
             events,
             executor: OnceLock::new(),
             warned: Mutex::default(),
+            failed_in_a_row: AtomicUsize::new(0),
             storing: Arc::new(Semaphore::new(STORES)),
             stores: Mutex::default(),
             offers: Mutex::default(),
@@ -80,7 +93,7 @@ impl FarmSession {
         job: &Planned,
         failure: RemoteFailure,
     ) -> Result<RemoteFailure, Box<JobFailure>> {
-        let farm = self.options.address();
+        let farm = self.options.address_of(failure.service);
         let module = &job.module;
         let allowed = self.options.local_fallback || self.options.is_cache_only();
         if !failure.cause.runs_locally(allowed) {
@@ -92,8 +105,14 @@ impl FarmSession {
                 fallback_helps: failure.cause.runs_locally(true),
             }));
         }
+        self.count(&failure);
         let reason = &failure.reason;
         let text = match failure.cause {
+            // The job shows it when it has compiled here.
+            _ if failure.out_of_memory => {
+                self.events.note(format!("`{module}` runs here: {reason}"));
+                None
+            }
             FallbackCause::Miss | FallbackCause::Source => None,
             FallbackCause::Compiler => {
                 self.events.note(format!(
@@ -115,15 +134,42 @@ impl FarmSession {
             )),
         };
         if let Some(text) = text {
-            self.warn_once(failure.cause, text, failure.hints.first());
+            let hint = failure.hints.first().map(String::as_str);
+            self.warn_once(Warned::Fallback(failure.cause), text, hint);
         }
         Ok(failure)
     }
 
-    fn warn_once(&self, cause: FallbackCause, text: String, hint: Option<&String>) {
+    /// A farm whose workers fail at everything is not asked to execute the other jobs, too. Where
+    /// this machine must not take over, they remain its only chance.
+    fn count(&self, failure: &RemoteFailure) {
+        let by_worker = matches!(
+            failure.cause,
+            FallbackCause::Compiler | FallbackCause::Unsound
+        );
+        if !by_worker || !self.options.local_fallback {
+            return;
+        }
+        let failed = self.failed_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
+        if failed == FAILED_IN_A_ROW
+            && let Some(executor) = self.executor.get()
+        {
+            executor.give_up_executing();
+            self.events.note(format!(
+                "the farm is only a cache from now on: its workers have failed at {failed} jobs in a row"
+            ));
+        }
+    }
+
+    /// A worker has compiled a job.
+    pub(super) fn compiled_there(&self) {
+        self.failed_in_a_row.store(0, Ordering::Relaxed);
+    }
+
+    fn warn_once(&self, kind: Warned, text: String, hint: Option<&str>) {
         let mut warned = lock(&self.warned);
-        if warned.insert(cause) {
-            self.events.warning(text, hint.map(String::as_str));
+        if warned.insert(kind) {
+            self.events.warning(text, hint);
         } else {
             self.events.note(text);
         }
@@ -194,9 +240,7 @@ impl FarmSession {
 
     /// The address of its action cache.
     pub(super) fn cache_address(&self) -> String {
-        let client = &self.options.client;
-        let address = client.cache.as_ref().or(client.executor.as_ref());
-        address.map(ToString::to_string).unwrap_or_default()
+        self.options.address_of(Service::Cache)
     }
 
     /// What compiles only in place has failed here as it did there.
@@ -207,17 +251,16 @@ impl FarmSession {
                 "the farm's workers have too little memory for `{}`, which compiled here",
                 job.module
             );
-            self.events.warning(text, Some(hint));
+            self.warn_once(Warned::Memory, text, Some(hint));
             return;
         }
         if failure.cause == FallbackCause::Compiler && compiled.origin != Origin::InPlace {
-            self.events.warning(
-                format!(
-                    "the farm disagrees with this machine about `{}`, which compiles here; there {}",
-                    job.module, failure.reason
-                ),
-                Some("the compile reads a file that its action does not name, or the worker is another kind of machine"),
+            let hint = "the compile reads a file that its action does not name, or the worker is another kind of machine";
+            let text = format!(
+                "the farm disagrees with this machine about `{}`, which compiles here; there {}",
+                job.module, failure.reason
             );
+            self.warn_once(Warned::Disagreement, text, Some(hint));
         }
     }
 

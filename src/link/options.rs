@@ -14,7 +14,7 @@ use crate::client_context::ClientContext;
 use crate::compiler::{CompilerRequest, Purpose, ToolchainSource};
 use crate::job::Caller;
 use crate::process::{Jobserver, LocalMemory, MemoryLedger, Parent, Relto, Slots};
-use crate::reapi::ClientOptions;
+use crate::reapi::{ClientOptions, Service};
 use crate::state::{self, State};
 
 /// How a link is to be run.
@@ -233,7 +233,19 @@ impl FarmOptions {
     /// The address that messages name.
     #[must_use]
     pub fn address(&self) -> String {
-        let address = self.client.executor.as_ref().or(self.client.cache.as_ref());
+        self.address_of(Service::Execution)
+    }
+
+    /// The address of one of its services.
+    #[must_use]
+    pub fn address_of(&self, service: Service) -> String {
+        let ClientOptions {
+            cache, executor, ..
+        } = &self.client;
+        let address = match service {
+            Service::Cache => cache.as_ref().or(executor.as_ref()),
+            Service::Execution => executor.as_ref().or(cache.as_ref()),
+        };
         address.map(ToString::to_string).unwrap_or_default()
     }
 

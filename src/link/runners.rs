@@ -153,7 +153,12 @@ impl Runner for RemoteRunner {
             ran = self.executor.run(job, &executing) => ran,
         };
         Ok(match ran {
-            Ok(compiled) => AttemptOutcome::Compiled(compiled),
+            Ok(compiled) => {
+                if compiled.origin == Origin::Remote {
+                    self.farm.compiled_there();
+                }
+                AttemptOutcome::Compiled(compiled)
+            }
             Err(failure) => {
                 stopped(&self.delivery, assignment, Origin::Remote);
                 AttemptOutcome::FellBack(self.farm.fall_back(job, failure)?)

@@ -88,32 +88,32 @@ impl Hinted for CapabilityError {
 }
 
 /// Asks both addresses at once and merges their answers.
+///
+/// # Errors
+/// Which of them is the reason, and why.
 pub(super) async fn discover(
     transport: &Transport,
     options: &ClientOptions,
-) -> Result<Capabilities, CapabilityError> {
+) -> Result<Capabilities, (Service, CapabilityError)> {
+    let ask_one = async |service| {
+        let answer = ask(transport, service).await;
+        let answer = answer.map_err(CapabilityError::Unanswered);
+        let checked = answer.and_then(|answer| check_version(&answer).map(|()| answer));
+        checked.map_err(|error| (service, error))
+    };
     let (cache, execution) = match &transport.execution {
         Some(_) if options.cache.is_some() && options.cache != options.executor => {
-            let (cache, execution) = tokio::join!(
-                ask(transport, Service::Cache),
-                ask(transport, Service::Execution)
-            );
-            let unanswered = CapabilityError::Unanswered;
-            let (cache, execution) = (cache.map_err(unanswered)?, execution.map_err(unanswered)?);
-            (cache, Some(execution))
+            let (cache, execution) =
+                tokio::join!(ask_one(Service::Cache), ask_one(Service::Execution));
+            (cache?, Some(execution?))
         }
         Some(_) => {
-            let both = ask(transport, Service::Execution)
-                .await
-                .map_err(CapabilityError::Unanswered)?;
+            let both = ask_one(Service::Execution).await?;
             (both.clone(), Some(both))
         }
-        None => {
-            let cache = ask(transport, Service::Cache).await;
-            (cache.map_err(CapabilityError::Unanswered)?, None)
-        }
+        None => (ask_one(Service::Cache).await?, None),
     };
-    merge(&cache, execution.as_ref(), options)
+    merge(&cache, execution.as_ref(), options).map_err(|error| (Service::Execution, error))
 }
 
 /// The answer of one address. A server without the service is taken to be a plain one, but a web

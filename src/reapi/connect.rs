@@ -19,7 +19,7 @@ use crate::reapi::transport::credentials::Credentials;
 use crate::reapi::transport::inbound::InboundBudget;
 use crate::reapi::transport::metadata::{BadHeader, LinkMetadata, append};
 use crate::reapi::transport::pool::{ConnectionPool, Dial};
-use crate::reapi::transport::{Endpoint, Transport};
+use crate::reapi::transport::{Endpoint, Service, Transport};
 
 /// Why a farm cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -67,16 +67,21 @@ pub(super) async fn connect(
     dials: Dials,
     options: &ClientOptions,
 ) -> Result<Session, ConnectError> {
-    let address = match &dials.execution {
-        Some((address, _)) => address.to_string(),
-        None => dials.cache.0.to_string(),
-    };
+    let cache = dials.cache.0.to_string();
+    let execution = dials.execution.as_ref().map(|(address, _)| address);
+    let execution = execution.map_or_else(|| cache.clone(), ToString::to_string);
     let mut transport = transport(dials, options)?;
     let (retries, timeout) = (transport.policy.retries, transport.timeout);
     for_first_answer(&mut transport);
     let capabilities = discover(&transport, options)
         .await
-        .map_err(|source| ConnectError::Capabilities { address, source })?;
+        .map_err(|(service, source)| ConnectError::Capabilities {
+            address: match service {
+                Service::Cache => cache,
+                Service::Execution => execution,
+            },
+            source,
+        })?;
     (transport.policy.retries, transport.timeout) = (retries, timeout);
     Ok(Session::new(transport, capabilities, options))
 }

@@ -61,11 +61,12 @@
 //! | `remote_timeout` (option) | a unary call; a stream without progress | Bazel's option and default | `transport/call` |
 //! | [`SLOWEST_LINE`] | adds to the timeout of a call that moves blobs | a line that slow is no use for a link | `transport/call` |
 //! | [`SLOWEST_STREAM`] | content that a `Read` must deliver to count as progress | the slowest line, shared by [`READ_STREAMS`] | `cas/bytestream` |
-//! | [`FIRST_ANSWER`], [`FIRST_RETRIES`] | connecting | an absent farm should not cost a link a minute | `connect` |
+//! | [`FIRST_ANSWER`], [`FIRST_RETRIES`] | connecting; finding out whether a dead server is back, and waiting for that | an absent farm should not cost a link a minute | `connect`, `health/circuit`, `health/retry`, `transport` |
 //! | `remote_retries` (option) | attempts of a call after the first | Bazel's option and default | `health/retry` |
 //! | [`RETRY_BUDGET`], [`RETRY_REFUND_PERCENT`] | attempts of a link after each call's first | many jobs that fail alike must not multiply | `health/retry` |
 //! | [`LONGEST_ASKED_PAUSE`] | a pause that a server asks for | longer, and this machine is the better place | `health/retry` |
-//! | [`HALF_OPEN_AFTER`] | time until one call tries a dead server again | a restarted server is found during the link | `health/circuit` |
+//! | [`HALF_OPEN_AFTER`] | time until one call tries a dead server again, unless another link begins | a restarted server is found during the link | `health/circuit` |
+//! | [`FAILED_IN_A_ROW`] | jobs at which workers fail until a link uses the farm as a cache | a single bad worker does not fail at so many while others succeed | `link/farm` |
 //! | [`FRUITLESS_REPAIRS`] | rounds that re-upload inputs and find nothing new | one may cross with another job's upload | `execution` |
 //! | [`LATE_UPDATE`] | how late a sign of life may be | servers send one each minute | `execution` |
 //! | [`GOOD_STREAM`] | age of a stream whose break is no failed attempt | proxies cut long streams | `execution` |
@@ -147,6 +148,7 @@ pub(crate) const RETRY_BUDGET: i64 = 500;
 pub(crate) const RETRY_REFUND_PERCENT: i64 = 20;
 pub(crate) const LONGEST_ASKED_PAUSE: Duration = Duration::from_mins(2);
 pub(crate) const HALF_OPEN_AFTER: Duration = Duration::from_secs(15);
+pub(crate) const FAILED_IN_A_ROW: usize = 20;
 pub(crate) const FRUITLESS_REPAIRS: u32 = 2;
 /// A quarter of `remote_timeout`, but no more than this.
 pub(crate) const LATE_UPDATE: Duration = Duration::from_secs(15);

@@ -11,7 +11,7 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use crate::digest::{Digest, DigestFunction};
 use crate::events::{Event, Events};
@@ -46,6 +46,7 @@ pub use failure::{Failure, FailureKind};
 pub use options::{CallerIdentity, ClientOptions, CredentialHelper, Header};
 pub use probe::{Offer, Probed, probe};
 pub use rpc::{Counters, Rpc};
+pub use transport::Service;
 pub use transport::address::{Address, AddressError};
 pub use transport::credentials::is_for_host;
 pub use transport::metadata::RequestContext;
@@ -127,6 +128,12 @@ impl Client {
                 strange_entry: Once::new(),
             }),
         }
+    }
+
+    /// Whether the farm refuses what it accepted before: its capabilities may be others now.
+    #[must_use]
+    pub fn has_changed(&self) -> bool {
+        self.inner.session.transport.has_withdrawn()
     }
 
     #[must_use]
@@ -264,8 +271,17 @@ impl Client {
         check: Option<&HeadCheck>,
         context: &RequestContext,
     ) -> Result<Bytes, Failure> {
-        let downloader = &self.inner.downloader;
-        downloader.fetch(digest, inline, check, context).await
+        let (downloader, began) = (&self.inner.downloader, Instant::now());
+        let fetched = downloader.fetch(digest, inline, check, context).await;
+        if matches!(&fetched, Err(failure) if failure.kind == FailureKind::NotFound) {
+            self.doubt(&[*digest], began);
+        }
+        fetched
+    }
+
+    /// What was known of `digests` before `since` counts no more: the CAS may have lost them.
+    pub fn doubt(&self, digests: &[Digest], since: Instant) {
+        self.inner.uploader.doubt(digests, since);
     }
 
     /// What was printed, fetched if need be.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::reapi::transport::Service;
+
 /// A method of the Remote Execution API, or of the Build Event Service beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Rpc {
@@ -37,6 +39,17 @@ impl Rpc {
         Self::PublishBuildToolEventStream,
         Self::PublishLifecycleEvent,
     ];
+}
+
+impl Rpc {
+    /// Which address it is called at; each has its own `GetCapabilities`.
+    #[must_use]
+    pub fn service(self) -> Service {
+        match self {
+            Self::Execute | Self::WaitExecution | Self::CancelOperation => Service::Execution,
+            _ => Service::Cache,
+        }
+    }
 }
 
 impl fmt::Display for Rpc {

@@ -15,6 +15,7 @@ use super::*;
 use crate::exec::Planned;
 use crate::exec::PlannedForm;
 use crate::exec::remote::{FallbackCause, RemoteFailure};
+use crate::reapi::Service;
 
 fn job(id: usize, cost: u64) -> Arc<Planned> {
     Arc::new(Planned {
@@ -55,6 +56,7 @@ fn take_all(queue: &Arc<Queue>, executor: Executor) -> Vec<Assignment> {
 fn failure() -> RemoteFailure {
     RemoteFailure {
         cause: FallbackCause::Away,
+        service: Service::Execution,
         reason: String::new(),
         hints: Vec::new(),
         store: false,

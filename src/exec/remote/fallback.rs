@@ -5,13 +5,15 @@
 //! has repeated every attempt worth repeating, and a bad cached result has been executed again.
 
 use crate::error::Hinted as _;
-use crate::reapi::{Failure, FailureKind, Rpc};
+use crate::reapi::{Failure, FailureKind, Rpc, Service};
 use crate::text;
 
 /// Why the farm did not produce an object.
 #[derive(Debug, Clone)]
 pub struct RemoteFailure {
     pub cause: FallbackCause,
+    /// Which of the farm's addresses did not deliver.
+    pub service: Service,
     /// A fragment for messages; empty for a miss.
     pub reason: String,
     pub hints: Vec<String>,
@@ -54,6 +56,7 @@ impl RemoteFailure {
     pub(super) fn miss() -> Self {
         Self {
             cause: FallbackCause::Miss,
+            service: Service::Cache,
             reason: String::new(),
             hints: Vec::new(),
             store: true,
@@ -61,9 +64,19 @@ impl RemoteFailure {
         }
     }
 
+    /// As a miss, after the farm's workers have failed at too many jobs. Its cache does not get what
+    /// they may disagree with.
+    pub(super) fn not_executed() -> Self {
+        Self {
+            store: false,
+            ..Self::miss()
+        }
+    }
+
     pub(super) fn compiler(reason: String, out_of_memory: bool) -> Self {
         Self {
             cause: FallbackCause::Compiler,
+            service: Service::Execution,
             reason,
             hints: Vec::new(),
             store: out_of_memory,
@@ -74,6 +87,7 @@ impl RemoteFailure {
     pub(super) fn unsound(reason: String) -> Self {
         Self {
             cause: FallbackCause::Unsound,
+            service: Service::Execution,
             reason,
             hints: Vec::new(),
             store: true,
@@ -84,6 +98,7 @@ impl RemoteFailure {
     pub(super) fn source(reason: String) -> Self {
         Self {
             cause: FallbackCause::Source,
+            service: Service::Cache,
             reason,
             hints: vec!["do not change inputs while the link runs".to_owned()],
             store: false,
@@ -128,6 +143,7 @@ impl RemoteFailure {
         }
         Self {
             cause,
+            service: failure.rpc.service(),
             reason,
             hints: failure.hints(),
             store,

@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::action::{self, JobClosure};
 use super::execution_limit::ExecutionPermit;
 use super::fallback::mentions_memory;
@@ -51,6 +53,7 @@ impl RemoteJob<'_> {
             return Ok(CachedResult::None);
         };
         self.advance(JobStep::Fetch);
+        let (named, began) = (self.named(&result), Instant::now());
         match self.fetch(result).await {
             Ok(result) => Ok(CachedResult::Good(compiled(
                 Origin::RemoteCache,
@@ -60,13 +63,23 @@ impl RemoteJob<'_> {
             Err(ResultError::Failed(failure)) => Err(self.failure(&failure)),
             Err(ResultError::Bad(reason)) => {
                 self.distrust(&reason);
+                client.doubt(&named, began);
                 Ok(CachedResult::Bad)
             }
             Err(ResultError::Exit(code, _)) => {
                 self.distrust(&format!("it exited with {code}"));
+                client.doubt(&named, began);
                 Ok(CachedResult::Bad)
             }
         }
+    }
+
+    /// The blobs that a cached result of this job needs: where one is gone, others may be.
+    fn named(&self, result: &ActionResult) -> Vec<Digest> {
+        let outputs = result.output_files.iter().map(|it| it.digest.as_ref());
+        let all = outputs.chain([result.stderr_digest.as_ref()]).flatten();
+        let all = all.filter_map(|digest| Digest::from_pb(digest).ok());
+        all.chain([self.action]).collect()
     }
 
     fn failure(&self, failure: &Failure) -> RemoteFailure {
@@ -101,6 +114,9 @@ impl RemoteJob<'_> {
             Some(permit) => permit,
             None => self.permit().await,
         };
+        if !self.executor.executes() {
+            return Err(self.executor.not_executed());
+        }
         self.started();
         let ended = self.execute_with(permit, skip_cache).await;
         if ended.is_err() {

@@ -14,10 +14,12 @@ mod store;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use action::FarmToolchain;
 pub use action::toolchain_blobs;
@@ -92,6 +94,9 @@ pub struct RemoteExecutor {
     large_template: Option<ActionTemplate>,
     toolchain: FarmToolchain,
     executions: Arc<ExecutionLimit>,
+    began: Instant,
+    /// The workers fail: the farm is only a cache for the rest of the link.
+    gave_up_executing: AtomicBool,
     /// Limits the actions built at a time: building takes a processor and memory.
     building: Semaphore,
 }
@@ -118,6 +123,8 @@ impl RemoteExecutor {
             template,
             client,
             executions: ExecutionLimit::new(config.jobs),
+            began: Instant::now(),
+            gave_up_executing: AtomicBool::new(false),
             building: Semaphore::new(available_parallelism().map_or(1, NonZeroUsize::get)),
             config,
         })
@@ -125,7 +132,12 @@ impl RemoteExecutor {
 
     /// Whether the farm executes, or is only a cache.
     pub fn executes(&self) -> bool {
-        self.client.capabilities().can_execute
+        self.client.capabilities().can_execute && !self.gave_up_executing.load(Ordering::Relaxed)
+    }
+
+    /// No more jobs are executed there; those that wait for their turn come back at once.
+    pub fn give_up_executing(&self) {
+        self.gave_up_executing.store(true, Ordering::Relaxed);
     }
 
     /// Cancels what the link left on the farm, within `timeout` or a few seconds, and reports what
@@ -212,7 +224,7 @@ impl RemoteExecutor {
             }
         }
         if !self.executes() {
-            return Err(RemoteFailure::miss());
+            return Err(self.not_executed());
         }
         remote.advance(JobStep::Upload);
         let action = match prepared {
@@ -222,6 +234,15 @@ impl RemoteExecutor {
         debug_assert_eq!(action.digest(), key, "both are built from the same inputs");
         remote.upload(action).await?;
         remote.execute(reserved, skip_cache).await
+    }
+
+    /// The end of a job that the farm has no result for and does not execute.
+    fn not_executed(&self) -> RemoteFailure {
+        if self.gave_up_executing.load(Ordering::Relaxed) {
+            RemoteFailure::not_executed()
+        } else {
+            RemoteFailure::miss()
+        }
     }
 
     /// The sound results of `job` in the farm's action cache, by its key and by its slice key.

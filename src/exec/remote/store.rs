@@ -61,7 +61,7 @@ impl RemoteExecutor {
             return CachedAtFarm::Stays(reason.to_owned());
         }
         let stored = async {
-            self.client.ensure_uploaded(&entry.blobs).await?;
+            self.upload_for_entry(&entry.blobs).await?;
             let update = self
                 .client
                 .update_action_result(&key, entry.result, &context);
@@ -136,7 +136,7 @@ impl RemoteExecutor {
         }
         let blobs = entries.iter_mut().flat_map(|entry| entry.blobs.drain(..));
         let blobs: Vec<Blob> = blobs.collect();
-        self.client.ensure_uploaded(&blobs).await?;
+        self.upload_for_entry(&blobs).await?;
         let updates = entries.into_iter().map(|entry| async move {
             let context = request_context(job, entry.key);
             let update = self
@@ -145,6 +145,14 @@ impl RemoteExecutor {
             update.await
         });
         try_join_all(updates).await.map(drop)
+    }
+
+    /// An entry whose blobs are gone would be worse than none, and nobody reports these. So another
+    /// link's knowledge of the CAS does not count.
+    async fn upload_for_entry(&self, blobs: &[Blob]) -> Result<(), Failure> {
+        let digests: Vec<Digest> = blobs.iter().map(|blob| blob.digest).collect();
+        self.client.doubt(&digests, self.began);
+        self.client.ensure_uploaded(blobs).await
     }
 
     /// What is stored under the job's action.

@@ -116,6 +116,17 @@ impl Failure {
             .any(|words| message.contains(words))
     }
 
+    /// Whether the server has spoken, if only to refuse.
+    pub(crate) fn is_answer(&self) -> bool {
+        !matches!(
+            self.kind,
+            FailureKind::Unreachable
+                | FailureKind::Timeout
+                | FailureKind::GivenUp
+                | FailureKind::Source
+        )
+    }
+
     /// Whether the same request may succeed later.
     #[must_use]
     pub fn is_transient(&self) -> bool {

@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::circuit::CircuitBreaker;
+use super::circuit::{Admission, CircuitBreaker, Trial};
 use super::concurrency::CallPermit;
 use crate::reapi::failure::{Failure, FailureKind};
-use crate::reapi::limits::{LONGEST_ASKED_PAUSE, RETRY_BUDGET, RETRY_REFUND_PERCENT};
+use crate::reapi::limits::{
+    FIRST_RETRIES, LONGEST_ASKED_PAUSE, RETRY_BUDGET, RETRY_REFUND_PERCENT,
+};
 use crate::reapi::rpc::Rpc;
 
 /// How a link retries.
@@ -86,6 +88,8 @@ pub(crate) struct Attempts<'a> {
     began: Instant,
     /// Held while an attempt is under way.
     permit: Option<CallPermit<'a>>,
+    /// Set if this call finds out whether the server is back.
+    trial: Option<Trial<'a>>,
 }
 
 impl<'a> Attempts<'a> {
@@ -104,39 +108,71 @@ impl<'a> Attempts<'a> {
             timed_out: false,
             began: Instant::now(),
             permit: None,
+            trial: None,
         }
     }
 
     /// Call before each attempt. Resolves when the server may take one more call.
     pub(crate) async fn admit(&mut self) -> Result<(), Failure> {
-        let circuit = self.circuit;
-        let acquiring = circuit.concurrency.acquire();
-        let permit = match self.policy.deadline {
-            Some(end) if Instant::now() >= end => return Err(Failure::too_late(self.rpc)),
-            Some(end) => timeout_at(end, acquiring)
+        loop {
+            let mut ends_of_trials = self.circuit.ends_of_trials();
+            let permit = self.by_deadline(self.circuit.concurrency.acquire()).await?;
+            let end = match &self.trial {
+                Some(_) => None,
+                None => match self.circuit.admit(self.rpc)? {
+                    Admission::Granted(trial) => {
+                        self.trial = trial;
+                        None
+                    }
+                    Admission::Wait(end) => Some(end),
+                },
+            };
+            let Some(end) = end else {
+                self.permit = Some(permit);
+                self.made += 1;
+                return Ok(());
+            };
+            // The call that tries needs a permit for each attempt.
+            drop(permit);
+            // On the heap: this is rare, and every call would carry its state.
+            let outcome = Box::pin(timeout_at(end, ends_of_trials.changed()));
+            let _ = self.by_deadline(outcome).await?;
+        }
+    }
+
+    async fn by_deadline<T>(&self, waiting: impl Future<Output = T>) -> Result<T, Failure> {
+        match self.policy.deadline {
+            Some(end) if Instant::now() >= end => Err(Failure::too_late(self.rpc)),
+            Some(end) => timeout_at(end, waiting)
                 .await
-                .map_err(|_| Failure::too_late(self.rpc))?,
-            None => acquiring.await,
-        };
-        circuit.admit(self.rpc)?;
-        self.permit = Some(permit);
-        self.made += 1;
-        Ok(())
+                .map_err(|_| Failure::too_late(self.rpc)),
+            None => Ok(waiting.await),
+        }
+    }
+
+    /// Whether other calls wait for the outcome of this one.
+    pub(crate) fn is_trial(&self) -> bool {
+        self.trial.is_some()
     }
 
     /// The attempt is over: another call may get its permit.
     pub(crate) fn ended<T>(&mut self, result: &Result<T, Failure>) {
-        match (self.permit.take(), result) {
-            (Some(permit), Ok(_)) => permit.succeeded(),
-            (Some(permit), Err(failure)) if failure.kind == FailureKind::Overloaded => {
-                permit.overloaded();
-            }
-            _ => {}
+        let permit = self.permit.take();
+        let Err(failure) = result else {
+            permit.into_iter().for_each(CallPermit::succeeded);
+            return;
+        };
+        if failure.kind == FailureKind::Overloaded {
+            permit.into_iter().for_each(CallPermit::overloaded);
+        }
+        if failure.is_answer() {
+            self.circuit.answered(failure);
         }
     }
 
     pub(crate) fn succeeded(&mut self) {
         self.circuit.succeeded(self.rpc);
+        self.trial = None;
         self.budget.refund();
     }
 
@@ -158,17 +194,24 @@ impl<'a> Attempts<'a> {
             _ if failure.is_transient() => self.policy.pause(self.made.max(1)),
             _ => {
                 // An answer, if not the wanted one: the server lives.
-                if !matches!(failure.kind, FailureKind::GivenUp | FailureKind::Source) {
-                    self.circuit.succeeded(self.rpc);
+                if failure.is_answer() {
+                    self.circuit.answered(&failure);
                 }
                 return Err(failure);
             }
         };
         let timed_out = failure.kind == FailureKind::Timeout;
+        let is_trial = self.is_trial();
         // After one timeout, another one or no connection says enough.
-        let dead = self.timed_out && (timed_out || failure.kind == FailureKind::Unreachable);
+        let dead = (self.timed_out || is_trial && timed_out)
+            && (timed_out || failure.kind == FailureKind::Unreachable);
         self.timed_out |= timed_out;
-        if self.made > self.policy.retries || dead || !self.budget.take() {
+        let mut retries = self.policy.retries;
+        if is_trial {
+            // Others wait for the outcome.
+            retries = retries.min(FIRST_RETRIES);
+        }
+        if self.made > retries || dead || !self.budget.take() {
             self.circuit.exhausted(self.began, &failure);
             return Err(failure);
         }

@@ -63,6 +63,10 @@ impl Call {
         self.extend(Duration::from_secs(bytes / SLOWEST_LINE));
     }
 
+    pub(super) fn shorten(&mut self, timeout: Duration) {
+        self.timeout = self.timeout.min(timeout);
+    }
+
     pub(crate) fn extend(&self, extra: Duration) {
         let milliseconds = u64::try_from(extra.as_millis()).unwrap_or(u64::MAX);
         self.extra.fetch_add(milliseconds, Ordering::Relaxed);

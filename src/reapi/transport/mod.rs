@@ -30,12 +30,13 @@ use pool::{ConnectionPool, TrafficClass};
 use crate::reapi::failure::{Failure, FailureKind};
 use crate::reapi::health::circuit::CircuitBreaker;
 use crate::reapi::health::retry::{Attempts, RetryBudget, RetryPolicy};
+use crate::reapi::limits::FIRST_ANSWER;
 use crate::reapi::options::{ClientOptions, Header};
 use crate::reapi::rpc::{Counters, Rpc};
 
 /// Which of the farm's two addresses a call goes to. They may be the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Service {
+pub enum Service {
     /// CAS and action cache.
     Cache,
     Execution,
@@ -67,6 +68,9 @@ impl Transport {
     /// The same addresses and connections for another link, with names, limits and counters of its
     /// own.
     pub(crate) fn for_link(&self, options: &ClientOptions) -> Self {
+        for endpoint in self.endpoints() {
+            endpoint.circuit.try_again();
+        }
         Self {
             cache: self.cache.clone(),
             execution: self.execution.clone(),
@@ -78,6 +82,16 @@ impl Transport {
             timeout: self.timeout,
             instance: self.instance.clone(),
         }
+    }
+
+    /// Whether a server last refused a method that it served before.
+    pub(crate) fn has_withdrawn(&self) -> bool {
+        let mut endpoints = self.endpoints();
+        endpoints.any(|endpoint| endpoint.circuit.has_withdrawn())
+    }
+
+    fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        std::iter::once(&self.cache).chain(&self.execution)
     }
 
     pub(crate) fn endpoint(&self, service: Service) -> &Endpoint {
@@ -110,7 +124,10 @@ impl Transport {
         let mut renewal = Renewal::default();
         loop {
             attempts.admit().await?;
-            let call = self.open(service, class, rpc, context).await?;
+            let mut call = self.open(service, class, rpc, context).await?;
+            if attempts.is_trial() && class == TrafficClass::Calls {
+                call.shorten(FIRST_ANSWER);
+            }
             let used = call.credentials().to_vec();
             let ended = Box::pin(attempt(call)).await;
             attempts.ended(&ended);

@@ -1,17 +1,20 @@
 //! A daemon with a farm: what it asks once for all links.
 
 use std::collections::BTreeSet;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use fs_err as fs;
+use tonic::Code;
 
 use crate::support::backends::{Backends, add};
-use crate::support::daemon::{Daemon, stderr, succeeded};
+use crate::support::daemon::{Daemon, stderr, succeeded, switch_on};
 use crate::support::executable;
-use crate::support::farm::{Farm, Method, Profile};
+use crate::support::farm::{Effect, Farm, Fault, Method, Profile};
 use crate::support::link::Home;
 use crate::support::outcome::Counts;
 use crate::support::program::generated;
+use crate::support::proxy::Proxy;
+use crate::support::saved::Saved;
 
 /// Runs all backends through the daemon and on the farm.
 fn run_all(daemon: &Daemon, backends: &Backends, farm: &Farm, more: &[(&str, &str)]) -> Counts {
@@ -201,4 +204,86 @@ fn a_farm_that_comes_back_is_used_again() {
     let other = Farm::start(Profile::buildbarn());
     let counts = run_all(&daemon, &backends, &other, &[("RELTO_DISK_CACHE", "off")]);
     assert_eq!(counts.remote, counts.jobs, "{counts:?}");
+}
+
+/// A link with `more` through `daemon`, of which the disk cache keeps nothing.
+fn link(saved: &Saved, daemon: &Daemon, more: &[(&str, String)]) -> Command {
+    let mut relto = saved.command();
+    daemon.home.apply(&mut relto);
+    switch_on(&mut relto);
+    relto.env("RELTO_DISK_CACHE", "off");
+    relto.envs(more.iter().map(|(name, value)| (name, value)));
+    relto
+}
+
+fn counts(output: &Output) -> Counts {
+    let mut counts = Counts::default();
+    add(&mut counts, &stderr(output));
+    counts
+}
+
+/// All jobs of one link would fail because of the one that finds out.
+#[test]
+fn a_farm_that_comes_back_at_its_address_serves_the_next_link_that_has_no_fallback() {
+    let farm = Farm::start(Profile::plain());
+    let way = Proxy::to(farm.port());
+    let (daemon, saved) = (Daemon::new(), Saved::new(&generated(6)));
+    let options = [
+        ("RELTO_REMOTE_EXECUTOR", way.address()),
+        ("RELTO_STRATEGY", "remote".to_owned()),
+        ("RELTO_REMOTE_ACCEPT_CACHED", "off".to_owned()),
+        ("RELTO_REMOTE_LOCAL_FALLBACK", "off".to_owned()),
+    ];
+    succeeded(&mut link(&saved, &daemon, &options));
+    way.refuse(true);
+    way.reset();
+    let output = link(&saved, &daemon, &options).output().expect("started");
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    way.refuse(false);
+    succeeded(&mut link(&saved, &daemon, &options));
+    assert_eq!(daemon.processes().len(), 1);
+    let asked = farm.record().count(Method::GetCapabilities);
+    assert_eq!(asked, 1, "all are links of one client");
+}
+
+/// A daemon believes for minutes that the CAS has what it sent.
+#[test]
+fn a_cache_that_has_lost_its_objects_gets_them_again_from_the_next_link() {
+    for profile in [Profile::plain(), Profile::bazel_remote()] {
+        let farm = Farm::start(profile);
+        let (daemon, saved) = (Daemon::new(), Saved::new(&generated(3)));
+        let options = [("RELTO_REMOTE_CACHE", farm.address())];
+        let once = || counts(&succeeded(&mut link(&saved, &daemon, &options)));
+        let first = once();
+        assert_eq!((first.local, first.cached), (first.jobs, 0), "{first:?}");
+        farm.evict_all();
+        let second = once();
+        assert_eq!(second.local, second.jobs, "{second:?}");
+        let third = once();
+        assert_eq!(third.cached, third.jobs, "{third:?}");
+    }
+}
+
+/// A daemon keeps capabilities for a while.
+#[test]
+fn a_farm_that_executes_no_more_is_asked_anew_by_the_next_link() {
+    let farm = Farm::start(Profile::plain());
+    let (daemon, saved) = (Daemon::new(), Saved::new(&generated(3)));
+    let options = [
+        ("RELTO_REMOTE_EXECUTOR", farm.address()),
+        ("RELTO_STRATEGY", "remote".to_owned()),
+        ("RELTO_REMOTE_ACCEPT_CACHED", "off".to_owned()),
+    ];
+    let asked = || farm.record().count(Method::GetCapabilities);
+    for _ in 0..2 {
+        let counts = counts(&succeeded(&mut link(&saved, &daemon, &options)));
+        assert_eq!((counts.remote, asked()), (counts.jobs, 1));
+    }
+    let gone = Effect::fail(Code::Unimplemented, "no executor");
+    farm.fault(Fault::at(Method::Execute, gone));
+    succeeded(&mut link(&saved, &daemon, &options));
+    assert_eq!(asked(), 1);
+    farm.clear_faults();
+    succeeded(&mut link(&saved, &daemon, &options));
+    assert_eq!(asked(), 2);
 }

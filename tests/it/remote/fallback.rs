@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use relto::internals::digest::DigestFunction;
 use relto::internals::pb::reapi::ActionResult;
+use tonic::Code;
 
-use crate::support::farm::{Effect, Farm, Fault, Method, Outcome, Profile};
+use crate::support::farm::{Effect, Failure, Farm, Fault, Method, Outcome, Profile};
 use crate::support::link::Home;
 use crate::support::outcome::Counts;
 use crate::support::program::generated;
@@ -203,6 +204,62 @@ fn a_farm_that_disagrees_about_a_compile_is_overruled_with_a_warning() {
         0,
         "nothing is said in the worker's place"
     );
+}
+
+#[test]
+fn workers_that_fail_at_everything_cost_one_warning_and_few_executions() {
+    let farm = Farm::scripted(Profile::plain(), |_| {
+        Outcome::exit(132, "Illegal instruction\n")
+    });
+    let link = |jobs: &str| {
+        farm.forget_record();
+        let outcome = lenient(&generated(60), &farm.environment())
+            .env("RELTO_JOBS", jobs)
+            .run_at(here())
+            .expect_works();
+        assert_all_local(outcome.counts());
+        assert_eq!(warnings(&outcome.stderr), 1, "{}", outcome.stderr);
+        farm.record().count(Method::Execute)
+    };
+    let executions = link("2");
+    assert!((20..=25).contains(&executions), "{executions}");
+    link("200");
+}
+
+#[test]
+fn workers_without_memory_cost_one_warning_that_says_so() {
+    let farm = Farm::scripted(Profile::plain(), |job| Outcome::object(job, ""));
+    let killed = Failure::new(Code::Internal, "worker ran out of memory");
+    farm.fault(Fault::at(Method::Execute, Effect::RunStatus(killed)));
+    let outcome = lenient(&generated(10), &farm.environment())
+        .env("RELTO_REMOTE_RETRIES", "1")
+        .run_at(here())
+        .expect_works();
+    assert_all_local(outcome.counts());
+    assert_eq!(warnings(&outcome.stderr), 1, "{}", outcome.stderr);
+    let warning = "the farm's workers have too little memory";
+    assert!(outcome.stderr.contains(warning), "{}", outcome.stderr);
+}
+
+#[test]
+fn the_address_that_fails_is_the_one_that_is_named() {
+    let (farm, cache) = (Farm::start(Profile::plain()), Farm::start(Profile::plain()));
+    let said = |cache: String| {
+        let [executor] = &farm.environment()[..] else {
+            panic!("one address");
+        };
+        let addresses = [executor.clone(), ("RELTO_REMOTE_CACHE", cache)];
+        let outcome = lenient(&generated(2), &addresses).run_at(here());
+        outcome.expect_works().stderr
+    };
+    let stderr = said("grpc://127.0.0.1:1".to_owned());
+    let message = "cannot use the farm at `grpc://127.0.0.1:1`";
+    assert!(stderr.contains(message), "{stderr}");
+    let denied = Effect::fail(Code::PermissionDenied, "not yours");
+    cache.fault(Fault::at(Method::GetActionResult, denied));
+    let stderr = said(cache.address());
+    let message = format!("the farm at `{}` does not compile", cache.address());
+    assert!(stderr.contains(&message), "{stderr}");
 }
 
 #[test]

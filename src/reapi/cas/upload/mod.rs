@@ -76,6 +76,11 @@ impl Uploader {
         Ok(sent)
     }
 
+    /// The CAS is asked again about `digests`, unless it has been since then.
+    pub(crate) fn doubt(&self, digests: &[Digest], since: Instant) {
+        self.tracker.doubt(digests, since);
+    }
+
     async fn settle(
         &self,
         blobs: &[Blob],

@@ -139,6 +139,16 @@ impl BlobTracker {
         sent
     }
 
+    /// Forgets what was known of `digests` before `since`.
+    pub(crate) fn doubt(&self, digests: &[Digest], since: Instant) {
+        let mut states = self.states();
+        for digest in digests {
+            if matches!(states.get(digest), Some(BlobState::Present(at, _)) if *at < since) {
+                states.remove(digest);
+            }
+        }
+    }
+
     /// Records the outcome for `digest`, which was requested with `completion`.
     pub(crate) fn settle(&self, digest: &Digest, completion: &Completion, outcome: UploadOutcome) {
         let mut states = self.states();

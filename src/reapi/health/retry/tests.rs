@@ -1,5 +1,5 @@
 use super::*;
-use crate::reapi::limits::HALF_OPEN_AFTER;
+use crate::reapi::limits::{FIRST_ANSWER, HALF_OPEN_AFTER};
 
 struct Link {
     policy: RetryPolicy,
@@ -30,6 +30,7 @@ impl Link {
             }
             made += 1;
             let failure = Failure::new(kind.clone(), rpc, "scripted");
+            attempts.ended(&Err::<(), _>(failure.clone()));
             if let Err(failure) = attempts.after(failure).await {
                 return (made, failure);
             }
@@ -80,16 +81,120 @@ async fn all_calls_together_discover_a_dead_server_once() {
     assert_eq!(began.elapsed(), Duration::ZERO);
 }
 
-#[tokio::test(start_paused = true)]
-async fn one_call_probes_whether_the_server_is_back() {
-    let link = link(None);
+/// Begins a call that tries whether a server is back that was found dead.
+async fn trial(link: &Link) -> Attempts<'_> {
     link.fail(Rpc::Read, FailureKind::Unreachable).await;
     tokio::time::sleep(HALF_OPEN_AFTER).await;
-    let mut probe = link.attempts(Rpc::Read);
-    assert!(probe.admit().await.is_ok());
-    assert!(link.circuit.admit(Rpc::Write).is_err(), "only one may try");
-    probe.succeeded();
-    assert!(link.circuit.admit(Rpc::Write).is_ok());
+    let mut trial = link.attempts(Rpc::Read);
+    trial.admit().await.expect("one may try");
+    trial
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_call_tries_whether_the_server_is_back_and_the_others_wait_for_it() {
+    let link = link(None);
+    let mut trial = trial(&link).await;
+    let mut other = link.attempts(Rpc::Write);
+    let outcome = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        trial.succeeded();
+    };
+    let (admitted, ()) = tokio::join!(other.admit(), outcome);
+    admitted.expect("the server is back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_still_dead_costs_one_call_and_the_others_a_moment() {
+    let link = link(None);
+    let mut trial = trial(&link).await;
+    let began = Instant::now();
+    let others = (0..20).map(|_| link.fail(Rpc::Write, FailureKind::Unreachable));
+    let fails = async {
+        loop {
+            let failure = Failure::new(FailureKind::Unreachable, Rpc::Read, "scripted");
+            trial.ended(&Err::<(), _>(failure.clone()));
+            if trial.after(failure).await.is_err() {
+                break;
+            }
+            trial.admit().await.expect("its turn again");
+        }
+    };
+    let (others, ()) = tokio::join!(futures_util::future::join_all(others), fails);
+    assert!(others.iter().all(|(made, _)| *made == 0));
+    assert_eq!(trial.made, 1 + FIRST_RETRIES);
+    assert!(began.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_answer_the_trial_is_not_waited_for_longer() {
+    let link = link(None);
+    let _trial = trial(&link).await;
+    let began = Instant::now();
+    let (made, failure) = link.fail(Rpc::Write, FailureKind::Unreachable).await;
+    assert_eq!((made, failure.kind), (0, FailureKind::GivenUp));
+    assert_eq!(began.elapsed(), FIRST_ANSWER);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_trial_gives_its_turn_to_a_call_that_waits() {
+    let link = link(None);
+    let trial = trial(&link).await;
+    let (mut second, mut third) = (link.attempts(Rpc::Write), link.attempts(Rpc::Read));
+    let (first_of_both, ()) = tokio::join!(second.admit(), async { drop(trial) });
+    first_of_both.expect("it tries now");
+    let waiting = timeout(Duration::from_secs(1), third.admit()).await;
+    assert!(waiting.is_err(), "only one may try");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waits_for_a_trial_leaves_it_the_only_permit() {
+    let link = link(None);
+    link.circuit.concurrency.acquire().await.overloaded();
+    let mut trial = trial(&link).await;
+    let lost = Failure::new(FailureKind::Unreachable, Rpc::Read, "lost");
+    let mut other = link.attempts(Rpc::Write);
+    let outcome = async {
+        trial.ended(&Err::<(), _>(lost.clone()));
+        trial.after(lost).await.expect("again");
+        trial.admit().await.expect("a permit");
+        trial.ended(&Ok(()));
+        trial.succeeded();
+    };
+    let (admitted, ()) = tokio::join!(other.admit(), outcome);
+    admitted.expect("the server is back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_link_tries_at_once() {
+    let link = link(None);
+    link.fail(Rpc::Read, FailureKind::Unreachable).await;
+    assert_eq!(link.fail(Rpc::Read, FailureKind::Unreachable).await.0, 0);
+    link.circuit.try_again();
+    assert!(link.attempts(Rpc::Read).admit().await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_tells_those_that_wait_that_the_server_is_back() {
+    let link = link(None);
+    let mut trial = trial(&link).await;
+    trial.ended(&Err::<(), _>(Failure::transient(Rpc::Read, "busy")));
+    link.attempts(Rpc::Write).admit().await.expect("it answers");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_method_that_was_served_and_is_refused_now_is_withdrawn() {
+    let link = link(None);
+    link.fail(Rpc::GetActionResult, FailureKind::Unsupported)
+        .await;
+    assert!(!link.circuit.has_withdrawn(), "it never had that");
+    link.circuit.succeeded(Rpc::Execute);
+    link.fail(Rpc::Execute, TRANSIENT).await;
+    assert!(!link.circuit.has_withdrawn(), "it is only busy");
+    link.circuit.succeeded(Rpc::Execute);
+    link.fail(Rpc::Execute, FailureKind::Rejected).await;
+    assert!(link.circuit.has_withdrawn());
+    link.circuit.succeeded(Rpc::Execute);
+    assert!(!link.circuit.has_withdrawn(), "that was one job");
 }
 
 #[tokio::test(start_paused = true)]
