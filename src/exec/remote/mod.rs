@@ -128,6 +128,11 @@ impl RemoteExecutor {
         self.client.capabilities().can_execute
     }
 
+    /// The bytes of messages that this link has sent so far.
+    pub fn bytes_sent(&self) -> u64 {
+        self.client.counters().bytes_up()
+    }
+
     /// Cancels what the link left on the farm, within `timeout` or a few seconds, and reports what
     /// was transferred.
     pub async fn close(&self, timeout: Option<Duration>) {
