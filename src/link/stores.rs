@@ -4,7 +4,7 @@
 //! for a while, or says that it takes nothing, gets no more in this link.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -35,8 +35,16 @@ pub(super) struct Stores {
     offers: Mutex<Vec<Task<()>>>,
     /// The cache takes no results.
     closed: CancellationToken,
+    told: Arc<Told>,
     /// Results for which there was no memory.
     left_out: AtomicUsize,
+}
+
+/// What the user knows already.
+#[derive(Debug, Default)]
+struct Told {
+    of_size: AtomicBool,
+    of_closing: AtomicBool,
 }
 
 /// A result of `bytes` that is to be uploaded.
@@ -55,6 +63,7 @@ impl Stores {
             wanted: Mutex::default(),
             offers: Mutex::default(),
             closed: CancellationToken::new(),
+            told: Arc::default(),
             left_out: AtomicUsize::new(0),
         }
     }
@@ -103,7 +112,7 @@ impl Stores {
         F: Future<Output = Result<(), Failure>> + Send + 'static,
     {
         let (events, closed) = (self.events.clone(), self.closed.clone());
-        let others = Arc::clone(&self.running);
+        let (others, told) = (Arc::clone(&self.running), Arc::clone(&self.told));
         spawn(async move {
             let _memory = memory;
             let upload = async {
@@ -114,7 +123,11 @@ impl Stores {
                 result.upload.await
             };
             if let Some(Err(failure)) = closed.run_until_cancelled(upload).await {
-                report(&events, &closed, result.what, &failure);
+                // A cache that does not take a large one may take others.
+                if !failure.is_of_size() {
+                    closed.cancel();
+                }
+                told.report(&events, result.what, &failure);
             }
         })
     }
@@ -160,16 +173,21 @@ impl Stores {
     }
 }
 
-/// Tells why a result was not uploaded, once as a warning, and closes the cache if it would take no
-/// other result either.
-fn report(events: &Events, closed: &CancellationToken, what: &str, failure: &Failure) {
-    let text = format!("{what} are not uploaded to the farm's cache: {failure}");
-    let first = !closed.is_cancelled();
-    closed.cancel();
-    if first && failure.kind != FailureKind::Denied {
-        events.warning(text, failure.hints().first().map(String::as_str));
-    } else {
-        events.note(text);
+impl Told {
+    /// Tells why a result was not uploaded, the first time as a warning.
+    fn report(&self, events: &Events, what: &str, failure: &Failure) {
+        let (told, text) = if failure.is_of_size() {
+            let text = format!("{what} are too large for the farm's cache: {failure}");
+            (&self.of_size, text)
+        } else {
+            let text = format!("{what} are not uploaded to the farm's cache: {failure}");
+            (&self.of_closing, text)
+        };
+        if told.swap(true, Ordering::Relaxed) || failure.kind == FailureKind::Denied {
+            events.note(text);
+        } else {
+            events.warning(text, failure.hints().first().map(String::as_str));
+        }
     }
 }
 

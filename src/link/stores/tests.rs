@@ -104,6 +104,27 @@ async fn one_failure_ends_all_uploads_with_one_warning() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_result_that_is_too_large_closes_the_cache_for_no_other() {
+    let (events, warnings) = listener();
+    let stores = Stores::new(events);
+    for _ in 0..2 {
+        stores.store(result(async {
+            let (kind, rpc) = (FailureKind::TooLarge, Rpc::Write);
+            Err(Failure::new(kind, rpc, "too large"))
+        }));
+    }
+    stores.store(result(async {
+        sleep(Duration::from_secs(7)).await;
+        Ok(())
+    }));
+    assert_eq!(finish(&stores, 1, || 0).await, 7);
+    assert!(!stores.is_closed());
+    let warnings = lock(&warnings).clone();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].starts_with("local results are too large"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn results_without_memory_are_not_waited_for_but_told() {
     let (events, warnings) = listener();
     let stores = Stores::new(events);
