@@ -42,19 +42,19 @@ fn timeout() -> Failure {
 async fn a_slow_cache_gets_all_results_of_a_short_link() {
     let (events, warnings) = listener();
     let stores = Stores::new(events);
-    let stored = Arc::new(AtomicU64::new(0));
+    let taken = Arc::new(AtomicU64::new(0));
     for _ in 0..61 {
-        let stored = Arc::clone(&stored);
+        let taken = Arc::clone(&taken);
         stores.store(result(async move {
             sleep(Duration::from_secs(24)).await;
-            stored.fetch_add(1, Ordering::Relaxed);
+            taken.fetch_add(1, Ordering::Relaxed);
             Ok(())
         }));
     }
     // Its calls go on meanwhile.
     let began = Instant::now();
     let took = finish(&stores, 3, || began.elapsed().as_secs() / 8).await;
-    assert_eq!((took, stored.load(Ordering::Relaxed)), (24, 61));
+    assert_eq!((took, taken.load(Ordering::Relaxed)), (24, 61));
     assert!(lock(&warnings).is_empty());
 }
 
