@@ -49,6 +49,7 @@ impl Hinted for NotPublished {
             }
             Self::Connect(error) => error.hints(),
             Self::TooLate(_) => vec!["`bes_timeout` is how long a link waits for that".to_owned()],
+            Self::Failed(failure) if failure.is_of_another_server() => failure.hints(),
             Self::Failed(_) => vec!["check `bes_backend`, `bes_header` and the server".to_owned()],
             Self::NoThread(_) | Self::Interrupted => Vec::new(),
         }

@@ -1,25 +1,23 @@
 //! A link's use of its farm: which failures the user is told about, and which local results are
-//! uploaded to the farm's cache.
+//! uploaded to the farm's cache ([`Stores`] does that).
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::options::FarmOptions;
+use super::stores::{Storable, Stores};
 use crate::error::{Hinted, with_causes};
 use crate::events::{Event, Events, Origin};
 use crate::exec::remote::{CachedAtFarm, FallbackCause, RemoteExecutor, RemoteFailure};
 use crate::exec::{Compiled, JobFailure, Planned};
-use crate::reapi::limits::{
-    CLOSING_LONGEST, CLOSING_SHARE, CLOSING_SHORTEST, FAILED_IN_A_ROW, STORES,
-};
-use crate::reapi::{ConnectError, FailureKind, Service};
-use crate::task::{Task, lock, spawn};
+use crate::reapi::limits::{CLOSING_LONGEST, CLOSING_SHARE, CLOSING_SHORTEST, FAILED_IN_A_ROW};
+use crate::reapi::{ConnectError, Failure, Service};
+use crate::task::lock;
 
 /// What a link warns about once.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,28 +36,20 @@ pub(super) struct FarmSession {
     warned: Mutex<BTreeSet<Warned>>,
     /// Jobs at which the farm's compilers have failed since one of them succeeded.
     failed_in_a_row: AtomicUsize,
-    storing: Arc<Semaphore>,
-    stores: Mutex<Vec<Task<()>>>,
-    /// Uploads of results that the farm does not need.
-    offers: Mutex<Vec<Task<()>>>,
+    stores: Stores,
     began: Instant,
-    /// The farm's cache has rejected a result; no more are sent in this link.
-    closed_cache: Arc<AtomicBool>,
 }
 
 impl FarmSession {
     pub(super) fn new(options: FarmOptions, events: Events) -> Self {
         Self {
             options,
+            stores: Stores::new(events.clone()),
             events,
             executor: OnceLock::new(),
             warned: Mutex::default(),
             failed_in_a_row: AtomicUsize::new(0),
-            storing: Arc::new(Semaphore::new(STORES)),
-            stores: Mutex::default(),
-            offers: Mutex::default(),
             began: Instant::now(),
-            closed_cache: Arc::default(),
         }
     }
 
@@ -178,7 +168,7 @@ impl FarmSession {
     /// Called after a good local run. If the farm has tried the job, the user is told where the
     /// farm was wrong, and the farm gets the right result. Otherwise this machine was merely
     /// faster, and the farm gets the result if that delays nothing.
-    pub(super) async fn compiled_locally(
+    pub(super) fn compiled_locally(
         &self,
         job: &Arc<Planned>,
         failure: Option<RemoteFailure>,
@@ -190,21 +180,14 @@ impl FarmSession {
         let Some(executor) = self.executor.get() else {
             return;
         };
-        if self.closed_cache.load(Ordering::Relaxed) || !executor.wants(&compiled) {
+        if self.stores.is_closed() || !executor.wants(&compiled) {
             return;
         }
+        let result = storable(executor, job, compiled);
         match failure {
-            Some(failure) if failure.store => {
-                // Resolves at once unless too many results are on their way already.
-                let permit = Arc::clone(&self.storing).acquire_owned().await.ok();
-                lock(&self.stores).push(self.store(executor, job, compiled, permit));
-            }
+            Some(failure) if failure.store => self.stores.store(result),
             Some(_) => {}
-            None => {
-                if let Ok(permit) = Arc::clone(&self.storing).try_acquire_owned() {
-                    lock(&self.offers).push(self.store(executor, job, compiled, Some(permit)));
-                }
-            }
+            None => self.stores.offer(result),
         }
     }
 
@@ -231,10 +214,9 @@ impl FarmSession {
             return;
         };
         let made = compiled.origin == Origin::Remote;
-        let closed = self.closed_cache.load(Ordering::Relaxed);
+        let closed = self.stores.is_closed();
         if made && !closed && executor.wants_under_slice_key(job, compiled) {
-            let stores = self.store(executor, job, compiled.clone(), None);
-            lock(&self.stores).push(stores);
+            self.stores.store(storable(executor, job, compiled.clone()));
         }
     }
 
@@ -264,57 +246,42 @@ impl FarmSession {
         }
     }
 
-    fn store(
-        &self,
-        executor: &Arc<RemoteExecutor>,
-        job: &Arc<Planned>,
-        compiled: Compiled,
-        permit: Option<OwnedSemaphorePermit>,
-    ) -> Task<()> {
-        let (executor, job) = (Arc::clone(executor), Arc::clone(job));
-        let (events, closed) = (self.events.clone(), Arc::clone(&self.closed_cache));
-        let storing = Arc::clone(&self.storing);
-        spawn(async move {
-            let _permit = match permit {
-                Some(permit) => Some(permit),
-                None => storing.acquire_owned().await.ok(),
-            };
-            let Err(failure) = executor.store(&job, &compiled).await else {
-                return;
-            };
-            let what = match compiled.origin {
-                Origin::Local => "local results",
-                _ => "results by slice key",
-            };
-            let text = format!("{what} are not uploaded to the farm's cache: {failure}");
-            let expected = failure.kind == FailureKind::Denied;
-            if closed.swap(true, Ordering::Relaxed) || expected {
-                events.note(text);
-            } else {
-                events.warning(text, failure.hints().first().map(String::as_str));
-            }
-        })
-    }
-
-    /// Waits for the uploads under way, unless the link is `cancelled`, and closes the client.
-    /// Offered results get only a small part of the time that the link took.
+    /// Waits for the uploads under way, as far as that is worth it and unless the link is
+    /// `cancelled`, and closes the client.
     pub(super) async fn close(&self, cancelled: bool) {
-        let stores = std::mem::take(&mut *lock(&self.stores));
-        let offers = std::mem::take(&mut *lock(&self.offers));
-        if !cancelled {
-            for store in stores {
-                store.await;
-            }
-            // Those that are not done by then end with their handles.
-            let _ = tokio::time::timeout(self.closing_time(), join_all(offers)).await;
+        let Some(executor) = self.executor.get() else {
+            return;
+        };
+        if cancelled {
+            self.stores.abandon();
+            executor.close(None).await;
+            return;
         }
-        if let Some(executor) = self.executor.get() {
-            let timeout = (!cancelled).then(|| self.closing_time());
-            executor.close(timeout).await;
-        }
+        let sent = || executor.bytes_sent();
+        self.stores
+            .finish(self.began.elapsed(), self.closing_time(), sent)
+            .await;
+        executor.close(Some(self.closing_time())).await;
     }
 
     fn closing_time(&self) -> Duration {
         (self.began.elapsed() / CLOSING_SHARE).clamp(CLOSING_SHORTEST, CLOSING_LONGEST)
+    }
+}
+
+fn storable(
+    executor: &Arc<RemoteExecutor>,
+    job: &Arc<Planned>,
+    compiled: Compiled,
+) -> Storable<impl Future<Output = Result<(), Failure>> + Send + use<>> {
+    let (executor, job) = (Arc::clone(executor), Arc::clone(job));
+    let outputs: usize = compiled.outputs.iter().map(Bytes::len).sum();
+    Storable {
+        what: match compiled.origin {
+            Origin::Local => "local results",
+            _ => "results by slice key",
+        },
+        bytes: outputs + compiled.stderr.len(),
+        upload: async move { executor.store(&job, &compiled).await },
     }
 }

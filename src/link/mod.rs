@@ -22,6 +22,7 @@ mod run;
 mod runners;
 mod slices;
 mod stats;
+mod stores;
 mod verify;
 
 pub use self::engine::Engine;

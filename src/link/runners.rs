@@ -114,7 +114,7 @@ impl Runner for LocalRunner {
         let (job, failure) = (Arc::clone(claim.job()), claim.take_remote_failure());
         let compiled = self.delivery.deliver(claim, compiled).await?;
         if let Some(farm) = &self.farm {
-            farm.compiled_locally(&job, failure, compiled).await;
+            farm.compiled_locally(&job, failure, compiled);
         }
         Ok(())
     }

@@ -17,7 +17,7 @@
 //! | [`BATCH_READ_CALLS`] | `BatchReadBlobs` at a time | as for uploads | `cas/download` |
 //! | [`READ_STREAMS`] | `Read` streams at a time | each may hold a large object in memory | `cas/download` |
 //! | [`BATCH_FALLBACK_READS`], [`BATCH_FALLBACK_WRITES`] | streams for blobs that one batch did not carry | as for large blobs, for each batch | `cas/batch_read`, `cas/batch_update` |
-//! | [`STORES`] | local results on their way to the farm | each holds an object in memory | `link/farm` |
+//! | [`STORES`] | local results on their way to the farm | their calls are combined, so that a slow server gets many at once; each has a call of its own at the end | `link/stores` |
 //! | [`HTTP_REQUESTS_OF_BATCH`] | requests to an HTTP cache for one batch | small blobs need not wait for each other, and a server is not flooded | `http_cache/services` |
 //!
 //! # Bytes and counts
@@ -28,6 +28,7 @@
 //! | [`crate::pb::bounded::MOST_FIELDS`] | fields of one incoming message | three for each digest that a call asks about, times three | `pb/bounded` |
 //! | [`INBOUND_BYTES`] | incoming messages of a link before they are decoded | sixteen of the largest at once | `transport/inbound` |
 //! | [`RESULT_BYTES`] | outputs and stderr that the jobs of a link receive, and hold until they are written | the largest output; large ones wait for each other | `cas/memory` |
+//! | [`STORED_BYTES`] | local results that wait to be uploaded, or are on their way; more are not uploaded | they are held in memory | `link/stores` |
 //! | [`STDERR_OF_WAITING`] | stderr in the result of a job that waits for memory | nothing else of such a result is kept | `exec/remote/fetch` |
 //! | [`LARGEST_OUTPUT`] | one output, as its digest declares it | no object of one module is larger | `cas/incoming`, `exec/remote/fetch` |
 //! | [`LONGEST_OPERATION_NAME`] | the name by which an execution is resumed and cancelled | it is kept as long as the execution runs; servers' names are UUIDs with a prefix | `execution/operation` |
@@ -64,7 +65,7 @@
 //! | [`FIRST_ANSWER`], [`FIRST_RETRIES`] | connecting; finding out whether a dead server is back, and waiting for that | an absent farm should not cost a link a minute | `connect`, `health/circuit`, `health/retry`, `transport` |
 //! | `remote_retries` (option) | attempts of a call after the first | Bazel's option and default | `health/retry` |
 //! | [`RETRY_BUDGET`], [`RETRY_REFUND_PERCENT`] | attempts of a link after each call's first | many jobs that fail alike must not multiply | `health/retry` |
-//! | [`LONGEST_ASKED_PAUSE`] | a pause that a server asks for | longer, and this machine is the better place | `health/retry` |
+//! | [`LONGEST_ASKED_PAUSE`] | a pause that a server asks for | this machine is the better place: a longer one ends the attempts | `health/retry` |
 //! | [`HALF_OPEN_AFTER`] | time until one call tries a dead server again, unless another link begins | a restarted server is found during the link | `health/circuit` |
 //! | [`FAILED_IN_A_ROW`] | jobs at which workers fail until a link uses the farm as a cache | a single bad worker does not fail at so many while others succeed | `link/farm` |
 //! | [`FRUITLESS_REPAIRS`] | rounds that re-upload inputs and find nothing new | one may cross with another job's upload | `execution` |
@@ -73,6 +74,8 @@
 //! | [`LONGEST_STAGE`] | a stage of an execution | no queue and no compile takes longer | `execution` |
 //! | [`CANCELLATION`] | cancelling what a link leaves behind | the linker is waiting | `execution/cancel` |
 //! | [`CLOSING_SHARE`] of the link's time, between [`CLOSING_SHORTEST`] and [`CLOSING_LONGEST`] | waiting for optional results on their way and for cancellations | no one notices so little at the end of a link | `link/farm` |
+//! | [`STORING_PAUSE`] | how long a cache may take nothing at the end of a link before its uploads are given up | a full batch takes that long on a line of 10 Mbit/s | `link/stores` |
+//! | the link's time, between [`STORING_SHORTEST`] and [`STORING_LONGEST`] | uploads at the end of a link | who comes next finds the results, but the linker is waiting | `link/stores` |
 //! | `bes_timeout` (option) | sending build events at the end of a link | the linker is waiting | `bes/publisher` |
 //! | `RETRIES`, `MOST_ATTEMPTS`, `LONGEST_PAUSE` | attempts to send build events, and the pauses between them | as Bazel; a server that takes one event at a time is no use | `bes/stream` |
 //! | `GOODBYE` | how long a server may take to end a stream that it has acknowledged | nothing more can come | `bes/stream` |
@@ -100,12 +103,13 @@ pub(crate) const BATCH_READ_CALLS: usize = 4;
 pub(crate) const READ_STREAMS: usize = 8;
 pub(crate) const BATCH_FALLBACK_READS: usize = 8;
 pub(crate) const BATCH_FALLBACK_WRITES: usize = 4;
-pub(crate) const STORES: usize = 8;
+pub(crate) const STORES: usize = 64;
 pub(crate) const HTTP_REQUESTS_OF_BATCH: usize = 16;
 
 pub(crate) const LARGEST_MESSAGE: usize = 8 << 20;
 pub(crate) const INBOUND_BYTES: usize = 128 << 20;
 pub(crate) const RESULT_BYTES: u64 = 1 << 30;
+pub(crate) const STORED_BYTES: usize = 512 << 20;
 pub(crate) const STDERR_OF_WAITING: usize = 64 << 10;
 /// What an execution without a result printed.
 pub(crate) const PARTIAL_STDERR: usize = 64 << 10;
@@ -158,6 +162,9 @@ pub(crate) const CANCELLATION: Duration = Duration::from_secs(3);
 pub(crate) const CLOSING_SHARE: u32 = 40;
 pub(crate) const CLOSING_SHORTEST: Duration = Duration::from_millis(100);
 pub(crate) const CLOSING_LONGEST: Duration = Duration::from_secs(3);
+pub(crate) const STORING_PAUSE: Duration = Duration::from_secs(15);
+pub(crate) const STORING_SHORTEST: Duration = Duration::from_secs(30);
+pub(crate) const STORING_LONGEST: Duration = Duration::from_mins(2);
 pub const PRESENT_FOR: Duration = Duration::from_mins(10);
 
 #[cfg(test)]

@@ -140,6 +140,11 @@ impl RemoteExecutor {
         self.gave_up_executing.store(true, Ordering::Relaxed);
     }
 
+    /// The bytes of messages that this link has sent so far.
+    pub fn bytes_sent(&self) -> u64 {
+        self.client.counters().bytes_up()
+    }
+
     /// Cancels what the link left on the farm, within `timeout` or a few seconds, and reports what
     /// was transferred.
     pub async fn close(&self, timeout: Option<Duration>) {

@@ -127,6 +127,27 @@ impl Failure {
         )
     }
 
+    /// Whether the server answered in HTTP/1.1, or in TLS where none was expected: HTTP/2 takes that
+    /// for a frame, and TLS itself tells that the server offers no HTTP/2.
+    fn speaks_no_http2(&self) -> bool {
+        ["frame with invalid size", "HTTP/2 was not negotiated"]
+            .iter()
+            .any(|words| self.message.contains(words))
+    }
+
+    /// Whether something answers there that is no gRPC server.
+    #[must_use]
+    pub fn is_of_another_server(&self) -> bool {
+        self.http.is_some() || self.speaks_no_http2()
+    }
+
+    /// Whether a smaller blob or result would have been taken.
+    #[must_use]
+    pub fn is_of_size(&self) -> bool {
+        let answered = self.http.as_ref().map(|answer| answer.status);
+        self.kind == FailureKind::TooLarge || answered == Some(413)
+    }
+
     /// Whether the same request may succeed later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -150,6 +171,9 @@ impl Hinted for Failure {
                 "check `credential_helper`, `remote_header` or the client certificate"
             }
             FailureKind::Denied => "these credentials may not use this instance of the farm",
+            FailureKind::Unreachable | FailureKind::GivenUp if self.speaks_no_http2() => {
+                "the server there does not speak HTTP/2, as farms do: check address and port, and whether `grpc://` or `grpcs://` is right"
+            }
             FailureKind::Unreachable | FailureKind::GivenUp => {
                 "`relto doctor` checks the connection to the farm"
             }

@@ -33,7 +33,7 @@ impl Failure {
         } else {
             classify(status.code(), status.message(), &details)
         };
-        Self::new(kind, rpc, describe(status))
+        Self::new(kind, rpc, describe(status)).with_answer(&details)
     }
 
     /// How one blob of a batch ended; `None` if it ended well.
@@ -41,7 +41,14 @@ impl Failure {
         let status = status.filter(|status| status.code != 0)?;
         let code = Code::from_i32(status.code);
         let kind = classify(code, &status.message, &status.details);
-        Some(Self::new(kind, rpc, coded(code, &status.message)))
+        let failure = Self::new(kind, rpc, coded(code, &status.message));
+        Some(failure.with_answer(&status.details))
+    }
+
+    /// What a cache of plain HTTP answered, if the status is made from that.
+    fn with_answer(mut self, details: &[prost_types::Any]) -> Self {
+        self.http = HttpAnswer::from_details(details).map(Arc::new);
+        self
     }
 
     /// How `Execute` or `WaitExecution` ended before there was a result: a failed precondition

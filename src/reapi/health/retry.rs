@@ -3,6 +3,7 @@
 //! All calls of a link share one budget of attempts, so that many jobs that fail alike do not
 //! multiply the load on a server in trouble.
 
+use std::fmt::Write as _;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -186,11 +187,19 @@ impl<'a> Attempts<'a> {
     ///
     /// # Errors
     /// `failure` itself, if it is final or no attempts are left.
-    pub(crate) async fn after(&mut self, failure: Failure) -> Result<(), Failure> {
+    pub(crate) async fn after(&mut self, mut failure: Failure) -> Result<(), Failure> {
         let pause = match failure.kind {
             FailureKind::Transient {
                 retry_after: Some(asked),
-            } => asked.min(LONGEST_ASKED_PAUSE),
+            } if asked > LONGEST_ASKED_PAUSE => {
+                let seconds = asked.as_secs();
+                let _ = write!(failure.message, " (to be tried again in {seconds} s)");
+                self.circuit.exhausted(self.began, &failure);
+                return Err(failure);
+            }
+            FailureKind::Transient {
+                retry_after: Some(asked),
+            } => asked,
             _ if failure.is_transient() => self.policy.pause(self.made.max(1)),
             _ => {
                 // An answer, if not the wanted one: the server lives.

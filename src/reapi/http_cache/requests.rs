@@ -3,13 +3,16 @@
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use prost::Message as _;
 use reqwest::redirect::Policy;
 use reqwest::{Body, Client, RequestBuilder, Response};
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 
 use crate::error::with_causes;
+use crate::pb;
 use crate::reapi::options::ClientOptions;
 use crate::reapi::transport::connector::{EndpointError, USER_AGENT, check_identity_is_whole};
 use crate::reapi::transport::http::HttpAnswer;
@@ -81,7 +84,23 @@ impl HttpRequests {
         of_call: &MetadataMap,
     ) -> Result<Response, Status> {
         let request = self.http.get(self.url_of(kind, hash));
-        send(request, of_call).await
+        let answer = send(request, of_call).await?;
+        if is_page(answer.headers()) {
+            return Err(status_of(answer.status(), answer.headers()));
+        }
+        Ok(answer)
+    }
+
+    /// Asks for the result of an action that no cache has.
+    ///
+    /// # Errors
+    /// What answers is no cache, or it fails.
+    pub(super) async fn probe(&self, hash: &str, of_call: &MetadataMap) -> Result<(), Status> {
+        match self.get(Kind::ActionResult, hash, of_call).await {
+            Ok(answer) => Err(status_of(answer.status(), answer.headers())),
+            Err(status) if status.code() == Code::NotFound => Ok(()),
+            Err(status) => Err(status),
+        }
     }
 
     /// The contents under `hash`, which are at most `limit` bytes.
@@ -119,7 +138,7 @@ impl HttpRequests {
     ) -> Result<(), Status> {
         let request = self.http.put(self.url_of(kind, hash));
         // A stream has no length of its own, and some servers take no other.
-        let request = request.header(http::header::CONTENT_LENGTH, size);
+        let request = request.header(CONTENT_LENGTH, size);
         send(request.body(contents), of_call).await?;
         Ok(())
     }
@@ -165,7 +184,13 @@ fn broken(error: &reqwest::Error) -> Status {
     Status::unavailable(with_causes(error))
 }
 
-/// What gRPC calls an answer that is no success.
+/// What browsers show, such as the page of a login: no cache keeps that.
+fn is_page(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with(b"text/html"))
+}
+
+/// What gRPC calls an answer that is no success, or that no cache gives.
 fn status_of(status: StatusCode, headers: &HeaderMap) -> Status {
     let code = match status.as_u16() {
         401 => Code::Unauthenticated,
@@ -175,9 +200,14 @@ fn status_of(status: StatusCode, headers: &HeaderMap) -> Status {
         408 | 429 | 500 | 502..=504 => Code::Unavailable,
         _ => Code::FailedPrecondition,
     };
-    let said = HttpAnswer::of(status, headers);
-    let said = said.map_or_else(|| status.to_string(), |answer| answer.to_string());
-    Status::new(code, said)
+    let answer = HttpAnswer::of_cache(status, headers);
+    let message = answer.to_string();
+    let details = pb::rpc::Status {
+        code: code.into(),
+        message: message.clone(),
+        details: vec![answer.to_detail()],
+    };
+    Status::with_details(code, message, details.encode_to_vec().into())
 }
 
 #[cfg(test)]

@@ -40,14 +40,7 @@ impl Capabilities for HttpCache {
         &self,
         request: Request<GetCapabilitiesRequest>,
     ) -> Result<Response<ServerCapabilities>, Status> {
-        let asked = self
-            .requests
-            .get(Kind::ActionResult, NOWHERE, request.metadata());
-        if let Err(status) = asked.await
-            && status.code() != tonic::Code::NotFound
-        {
-            return Err(status);
-        }
+        self.requests.probe(NOWHERE, request.metadata()).await?;
         let version = |minor| {
             Some(SemVer {
                 major: 2,
@@ -238,9 +231,14 @@ fn named(resource: &str) -> Result<Digest, Status> {
 }
 
 fn blob_status(fault: Option<Status>) -> pb::rpc::Status {
-    fault.map_or_else(pb::rpc::Status::default, |status| pb::rpc::Status {
-        code: status.code().into(),
-        message: status.message().to_owned(),
-        ..pb::rpc::Status::default()
-    })
+    let Some(fault) = fault else {
+        return pb::rpc::Status::default();
+    };
+    // What the cache answered is in there.
+    let details = pb::bounded::decode::<pb::rpc::Status>(Bytes::copy_from_slice(fault.details()));
+    pb::rpc::Status {
+        code: fault.code().into(),
+        message: fault.message().to_owned(),
+        details: details.map(|status| status.details).unwrap_or_default(),
+    }
 }

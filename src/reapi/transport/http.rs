@@ -1,4 +1,5 @@
-//! Recognizes HTTP answers that are not gRPC: those of proxies, load balancers and web servers.
+//! Recognizes HTTP answers that are not gRPC: those of proxies, load balancers and web servers, and
+//! those of a cache of plain HTTP that are no success.
 //!
 //! gRPC maps their status codes to its own (`http-grpc-status-mapping.md`). [`HttpAnswer`] keeps
 //! the original, so that a message can say what answered and what to change.
@@ -8,18 +9,34 @@ use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER, SERVER};
 use http::{HeaderMap, StatusCode};
+use prost::Message;
+use prost_types::Any;
 use tonic::{Code, Status};
 
 use crate::reapi::failure::{FailureKind, printable};
 
+/// The type of an answer in the details of a status.
+const TYPE: &str = "relto/HttpAnswer";
+/// Of a header's value.
+const HEADER_CHARS: usize = 100;
+
 /// An HTTP answer that did not come from a gRPC server.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Message)]
 pub(crate) struct HttpAnswer {
-    pub(crate) status: u16,
+    #[prost(uint32, tag = "1")]
+    pub(crate) status: u32,
+    #[prost(string, optional, tag = "2")]
     content_type: Option<String>,
+    #[prost(string, optional, tag = "3")]
     server: Option<String>,
+    #[prost(string, optional, tag = "4")]
     location: Option<String>,
-    retry_after: Option<Duration>,
+    /// In seconds.
+    #[prost(uint64, optional, tag = "5")]
+    retry_after: Option<u64>,
+    /// A cache of plain HTTP is expected there, not a gRPC server.
+    #[prost(bool, tag = "6")]
+    of_cache: bool,
 }
 
 impl std::error::Error for HttpAnswer {}
@@ -27,7 +44,8 @@ impl std::error::Error for HttpAnswer {}
 impl fmt::Display for HttpAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HTTP {}", self.status)?;
-        let code = StatusCode::from_u16(self.status).ok();
+        let code = u16::try_from(self.status).ok();
+        let code = code.and_then(|code| StatusCode::from_u16(code).ok());
         if let Some(reason) = code.and_then(|code| code.canonical_reason()) {
             write!(f, " {reason}")?;
         }
@@ -52,14 +70,46 @@ impl HttpAnswer {
         if headers.contains_key("grpc-status") || (status == StatusCode::OK && is_grpc) {
             return None;
         }
-        let seconds = text(headers, &RETRY_AFTER).and_then(|text| text.parse().ok());
-        Some(Self {
-            status: status.as_u16(),
-            content_type,
+        Some(Self::new(status, headers, false))
+    }
+
+    /// The answer that a cache of plain HTTP should not have given.
+    pub(crate) fn of_cache(status: StatusCode, headers: &HeaderMap) -> Self {
+        Self::new(status, headers, true)
+    }
+
+    fn new(status: StatusCode, headers: &HeaderMap, of_cache: bool) -> Self {
+        Self {
+            status: status.as_u16().into(),
+            content_type: text(headers, &CONTENT_TYPE),
             server: text(headers, &SERVER),
             location: text(headers, &LOCATION),
-            retry_after: seconds.map(Duration::from_secs),
-        })
+            retry_after: text(headers, &RETRY_AFTER).and_then(|text| text.parse().ok()),
+            of_cache,
+        }
+    }
+
+    /// For the details of a status: the answer of a cache reaches the client as a gRPC call's.
+    pub(crate) fn to_detail(&self) -> Any {
+        Any {
+            type_url: TYPE.to_owned(),
+            value: self.encode_to_vec(),
+        }
+    }
+
+    /// What [`Self::to_detail`] made. Whoever sends it has no more effect than with a message.
+    pub(crate) fn from_details(details: &[Any]) -> Option<Self> {
+        let detail = details.iter().find(|detail| detail.type_url == TYPE)?;
+        let mut answer = Self::decode(&detail.value[..]).ok()?;
+        let texts = [
+            &mut answer.content_type,
+            &mut answer.server,
+            &mut answer.location,
+        ];
+        for text in texts.into_iter().flatten() {
+            *text = shortened(text);
+        }
+        Some(answer)
     }
 
     /// The gRPC code of gRPC's mapping, with the answer as its source.
@@ -86,7 +136,7 @@ impl HttpAnswer {
             413 => FailureKind::TooLarge,
             429 if self.retry_after.is_none() => FailureKind::Overloaded,
             408 | 425 | 429 | 500.. => FailureKind::Transient {
-                retry_after: self.retry_after,
+                retry_after: self.retry_after.map(Duration::from_secs),
             },
             _ => FailureKind::Rejected,
         }
@@ -94,6 +144,9 @@ impl HttpAnswer {
 
     pub(crate) fn hint(&self) -> String {
         match self.status {
+            200..=299 if self.of_cache => "a web server answers there, not a cache: check address, port and path".to_owned(),
+            400 if self.of_cache => "check the port, and whether `http://` or `https://` is right".to_owned(),
+            404..=405 | 501 if self.of_cache => "a web server answers there that takes no results: check the path, or send none with `remote_upload_local_results=false`".to_owned(),
             401 => "a proxy or the farm's front end requires credentials: check `credential_helper`, `remote_header` or the client certificate".to_owned(),
             403 => "a proxy or the farm's front end does not allow this: may these credentials, and this machine, use the farm?".to_owned(),
             407 => "a proxy on the way requires credentials of its own: use an address that reaches the farm directly".to_owned(),
@@ -102,8 +155,8 @@ impl HttpAnswer {
             429 => "a proxy limits the rate of requests: lower `remote_max_connections` or raise its limit".to_owned(),
             502..=504 => "the proxy in front of the farm answers, the farm behind it does not: is it running?".to_owned(),
             300..=399 => match &self.location {
-                Some(to) => format!("gRPC follows no redirects: set the address that `{to}` stands for"),
-                None => "gRPC follows no redirects: set the address of the farm itself".to_owned(),
+                Some(to) => format!("relto follows no redirects: set the address that `{to}` stands for"),
+                None => "relto follows no redirects: set the address of the farm itself".to_owned(),
             },
             400 => "the server does not accept gRPC there: check the port, and whether `grpc://` or `grpcs://` is right".to_owned(),
             _ => "a web server or proxy answers there, not the farm: check address and port".to_owned(),
@@ -113,9 +166,12 @@ impl HttpAnswer {
 
 /// A header's value, fit for a message.
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    const HEADER_CHARS: usize = 100;
     let value = String::from_utf8_lossy(headers.get(name)?.as_bytes());
-    Some(printable(&value).chars().take(HEADER_CHARS).collect())
+    Some(shortened(&value))
+}
+
+fn shortened(text: &str) -> String {
+    printable(text).chars().take(HEADER_CHARS).collect()
 }
 
 #[cfg(test)]
@@ -190,5 +246,39 @@ mod tests {
         assert_eq!(busy.to_string(), "HTTP 503 Service Unavailable");
         let moved = answer(308, &[("location", "https://b/")]).expect("not gRPC");
         assert!(moved.hint().contains("`https://b/`"));
+    }
+
+    #[test]
+    fn the_answer_of_a_cache_survives_in_details_without_what_a_terminal_acts_on() {
+        let evil = HttpAnswer {
+            status: 302,
+            location: Some("\u{1b}[2J".repeat(1000)),
+            of_cache: true,
+            ..HttpAnswer::default()
+        };
+        let other = Any {
+            type_url: "other".to_owned(),
+            ..Any::default()
+        };
+        let read = HttpAnswer::from_details(&[other, evil.to_detail()]).expect("an answer");
+        let location = read.location.clone().unwrap_or_default();
+        assert!(location.len() <= HEADER_CHARS && !location.contains('\u{1b}'));
+        assert_eq!((read.status, read.of_cache), (302, true));
+        assert_eq!(HttpAnswer::from_details(&[]), None);
+    }
+
+    #[test]
+    fn a_cache_and_a_farm_are_expected_to_answer_differently() {
+        for (status, hint) in [
+            (200, "not a cache"),
+            (400, "https://"),
+            (404, "takes no results"),
+            (405, "takes no results"),
+            (413, "client_max_body_size"),
+        ] {
+            let status = StatusCode::from_u16(status).expect("a status");
+            let answer = HttpAnswer::of_cache(status, &HeaderMap::new());
+            assert!(answer.hint().contains(hint), "{status}");
+        }
     }
 }

@@ -12,6 +12,7 @@ use super::{assert_complete, finished};
 use crate::support::daemon::wait_until;
 use crate::support::event_server::{Acknowledges, EventRules, EventServer, StreamFault};
 use crate::support::farm::{Effect, Farm, Fault, Method, Profile};
+use crate::support::flood::{Flood, FloodServer};
 use crate::support::link::Link;
 use crate::support::program::{Feature, Program, feature, generated};
 use crate::support::remote::{broken, here, strict};
@@ -187,6 +188,20 @@ fn a_broken_server_changes_neither_exit_code_nor_objects_and_is_one_warning() {
         let failed = run(&bad, &address);
         assert_eq!(failed.code, Some(1), "{address}: {}", failed.stderr);
     }
+}
+
+#[test]
+fn a_web_server_in_the_place_of_a_server_of_build_events_is_called_one() {
+    let server = FloodServer::http1(Flood::new(b"HTTP/1.1 400 Bad Request\r\n\r\n", b"page"));
+    let outcome = Link::new(&generated(3))
+        .env(
+            "RELTO_BES_BACKEND",
+            &format!("grpc://{}", server.authority()),
+        )
+        .run_at(here())
+        .expect_works();
+    let says = "hint: the server there does not speak HTTP/2";
+    assert!(outcome.stderr.contains(says), "{}", outcome.stderr);
 }
 
 #[test]

@@ -289,6 +289,48 @@ async fn a_large_blob_travels_in_pieces_and_a_file_that_changes_is_not_stored() 
     assert_eq!(failure.kind, FailureKind::NotFound);
 }
 
+/// Answers all, as the front page of an application does.
+#[test]
+fn what_answers_every_question_is_called_a_web_server_and_gets_nothing() {
+    let page = b"<html><body>Welcome</body></html>".to_vec();
+    for (kind, says) in [
+        ("Content-Type: text/html\r\n", "HTTP 200 OK, text/html"),
+        ("", "HTTP 200 OK"),
+    ] {
+        let page = page.clone();
+        let store = HttpStore::new(move |_| HttpAnswer::Other(200, kind, page.clone()));
+        let (first, second) = twice(&store, &[]);
+        assert_eq!(second.counts().cached, 0, "{}", second.stderr);
+        for part in [says, "hint: a web server answers there, not a cache"] {
+            assert!(first.stderr.contains(part), "{}", first.stderr);
+        }
+        let warnings = first.stderr.matches("relto: warning: ").count();
+        assert_eq!(warnings, 1, "{}", first.stderr);
+        let puts = store.requests().into_iter().filter(|it| it.method == "PUT");
+        assert_eq!(puts.count(), 0);
+    }
+}
+
+/// nginx with a limit takes no objects. That smaller ones are stored is tested by `link::stores`.
+#[test]
+fn what_is_too_large_for_a_proxy_is_told_with_the_limit_to_raise() {
+    let store = HttpStore::new(|request| {
+        if request.body.starts_with(b"\x7fELF") {
+            return HttpAnswer::Other(413, "Server: nginx\r\n", Vec::new());
+        }
+        HttpAnswer::Right
+    });
+    let (first, _) = twice(&store, &[]);
+    for part in [
+        "HTTP 413 Payload Too Large, from nginx",
+        "client_max_body_size",
+    ] {
+        assert!(first.stderr.contains(part), "{}", first.stderr);
+    }
+    let warnings = first.stderr.matches("relto: warning: ").count();
+    assert_eq!(warnings, 1, "{}", first.stderr);
+}
+
 /// Credentials are for the address that the user has named.
 #[test]
 fn a_redirect_is_not_followed() {
@@ -296,6 +338,9 @@ fn a_redirect_is_not_followed() {
     let location = format!("Location: {}/\r\n", elsewhere.address()).leak();
     let store = HttpStore::new(|_| HttpAnswer::Other(302, location, Vec::new()));
     let (first, _) = twice(&store, &[("RELTO_REMOTE_HEADER", "authorization=secret")]);
-    assert!(first.stderr.contains("HTTP 302 Found"), "{}", first.stderr);
+    let hint = format!("set the address that `{}/` stands for", elsewhere.address());
+    for part in ["HTTP 302 Found", &hint] {
+        assert!(first.stderr.contains(part), "{}", first.stderr);
+    }
     assert_eq!(elsewhere.requests().len(), 0);
 }

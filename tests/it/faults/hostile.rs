@@ -5,6 +5,7 @@ use bytes::Bytes;
 use tonic::Code;
 
 use crate::support::farm::{Effect, Fault, Method, Profile};
+use crate::support::flood::{Flood, FloodServer};
 use crate::support::remote::here;
 use crate::support::tls::Tls;
 use crate::support::web::WebServer;
@@ -150,6 +151,21 @@ fn a_web_server_in_the_farms_place_is_called_one_with_its_status() {
             assert!(stderr.contains(part), "{status}, `{part}`: {stderr}");
         }
         assert!(!stderr.contains("<html>"), "{stderr}");
+    }
+}
+
+#[test]
+fn a_web_server_of_http_1_in_the_farms_place_gets_a_hint() {
+    for status in [200, 401, 502] {
+        let head = format!("HTTP/1.1 {status} Scripted\r\n\r\n");
+        let server = FloodServer::http1(Flood::new(head.as_bytes(), b"page"));
+        let address = format!("grpc://{}", server.authority());
+        let (code, stderr) = told(&[("RELTO_REMOTE_EXECUTOR", address)]);
+        assert_eq!(code, Some(1), "{stderr}");
+        assert!(
+            stderr.contains("does not speak HTTP/2"),
+            "{status}: {stderr}"
+        );
     }
 }
 

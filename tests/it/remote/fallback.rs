@@ -160,6 +160,35 @@ fn uploads_to_a_cache_without_execution_can_be_switched_off() {
     assert_eq!(farm.results().len(), 0);
 }
 
+/// How long it is waited for is tested by `link::stores`.
+#[test]
+fn a_cache_that_takes_no_uploads_holds_no_link() {
+    let farm = Farm::start(Profile::bazel_remote());
+    farm.fault(Fault::at(Method::BatchUpdateBlobs, Effect::Hang));
+    farm.fault(Fault::at(Method::Write, Effect::Hang));
+    let outcome = strict(&generated(20), &farm.environment())
+        .env("RELTO_REMOTE_TIMEOUT", "10m")
+        .run_at(here());
+    let outcome = outcome.expect_works();
+    assert_all_local(outcome.counts());
+    assert_eq!(warnings(&outcome.stderr), 1, "{}", outcome.stderr);
+    let said = "did not reach the farm's cache in time";
+    assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_cache_that_wants_to_be_asked_again_in_an_hour_is_asked_no_more() {
+    let farm = Farm::start(Profile::bazel_remote());
+    let busy = Failure::new(Code::Unavailable, "busy").retry_after(Duration::from_hours(1));
+    farm.fault(Fault::at(Method::GetActionResult, Effect::Fail(busy)));
+    let outcome = strict(&generated(8), &farm.environment()).run_at(here());
+    let outcome = outcome.expect_works();
+    assert_all_local(outcome.counts());
+    let said = "busy (to be tried again in 3600 s)";
+    assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
+    assert_eq!(warnings(&outcome.stderr), 1, "{}", outcome.stderr);
+}
+
 #[test]
 fn a_dead_cache_costs_hits_and_one_warning() {
     let address = [("RELTO_REMOTE_CACHE", "grpc://127.0.0.1:1".to_owned())];

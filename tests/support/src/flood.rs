@@ -73,10 +73,15 @@ pub struct FloodServer {
 }
 
 impl FloodServer {
-    /// A server of HTTP/1.1 that answers with `flood` once the head of a request is there.
+    /// A server of HTTP/1.1 that answers with `flood` once the head of a request is there. A flood
+    /// that would say that it is no cache comes a request later.
     pub fn http1(flood: Flood) -> Self {
         Self::start(move |mut stream, progress| {
-            read_head(&mut stream)?;
+            if flood.first.starts_with(b"HTTP/1.1 200 OK") {
+                read_request(&mut stream)?;
+            } else {
+                read_head(&mut stream)?;
+            }
             progress.pour(&stream, flood.pieces())
         })
     }
@@ -95,7 +100,7 @@ impl FloodServer {
         Self::start(move |stream, progress| {
             let flood = |_| flood.clone();
             tls_flood::pour(stream, &config, progress, flood, |stream| {
-                read_head(stream).map(|()| 0)
+                read_request(stream).map(|()| 0)
             })
         })
     }
@@ -176,15 +181,28 @@ impl Progress {
     }
 }
 
-/// Reads to the end of a request's head.
-fn read_head(stream: &mut impl Read) -> Option<()> {
+/// Reads to the end of a request's head. The question by which a cache is told from a web server is
+/// answered as caches do.
+fn read_request(stream: &mut (impl Read + Write)) -> Option<()> {
+    let head = read_head(stream)?;
+    if head.starts_with(format!("GET /ac/{} ", "0".repeat(64)).as_bytes()) {
+        let miss = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+        stream.write_all(miss).ok()?;
+        stream.flush().ok()?;
+        read_head(stream)?;
+    }
+    Some(())
+}
+
+/// A request's head.
+fn read_head(stream: &mut impl Read) -> Option<Vec<u8>> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
         stream.read_exact(&mut byte).ok()?;
         head.push(byte[0]);
     }
-    Some(())
+    Some(head)
 }
 
 /// Greets a client of HTTP/2 and reads to the first frame that opens a stream. Returns the stream.

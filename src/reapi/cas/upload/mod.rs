@@ -118,7 +118,7 @@ impl Uploader {
             Some(limit) if digest.size > limit => {
                 let message =
                     format!("`{digest}` is larger than the {limit} bytes that the farm accepts");
-                Err(Failure::new(FailureKind::Rejected, Rpc::Write, message))
+                Err(Failure::new(FailureKind::TooLarge, Rpc::Write, message))
             }
             _ => Ok(()),
         }

@@ -219,18 +219,35 @@ async fn one_bad_call_among_good_ones_opens_nothing() {
     assert!(link.circuit.admit(Rpc::Execute).is_ok());
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_servers_own_pause_is_kept_and_bounded() {
-    for (asked, waited) in [(7, 7), (100_000, 120)] {
-        let link = link(None);
-        let mut attempts = link.attempts(Rpc::Execute);
+impl Link {
+    /// How long the call waits for its next attempt when the server asks for this pause.
+    async fn pause_asked(&self, asked: u64) -> Result<u64, Failure> {
+        let mut attempts = self.attempts(Rpc::Execute);
         attempts.admit().await.expect("admitted");
         let retry_after = Some(Duration::from_secs(asked));
         let failure = Failure::new(FailureKind::Transient { retry_after }, Rpc::Execute, "busy");
         let began = Instant::now();
-        attempts.after(failure).await.expect("another attempt");
-        assert_eq!(began.elapsed(), Duration::from_secs(waited));
+        attempts.after(failure).await?;
+        Ok(began.elapsed().as_secs())
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_servers_own_pause_is_kept() {
+    for asked in [7, 120] {
+        assert_eq!(link(None).pause_asked(asked).await.ok(), Some(asked));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_no_link_waits_for_ends_the_attempts_of_all_calls() {
+    let link = link(None);
+    let began = Instant::now();
+    let failure = link.pause_asked(3600).await.expect_err("too long");
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    assert_eq!(failure.message, "busy (to be tried again in 3600 s)");
+    assert!(link.circuit.admit(Rpc::Execute).is_err());
+    assert!(link.circuit.admit(Rpc::Read).is_ok());
 }
 
 #[tokio::test(start_paused = true)]
