@@ -110,6 +110,7 @@ pub(super) async fn publish(
 ) -> Result<(), Failure> {
     let mut fruitless = 0;
     let mut renewed = false;
+    let mut of_another_server = None;
     for _ in 0..MOST_ATTEMPTS {
         let before = queue.acknowledged();
         let (failure, used) = match attempt(service, sender, queue).await {
@@ -124,12 +125,15 @@ pub(super) async fn publish(
         if !failure.is_transient() {
             return Err(failure);
         }
+        if failure.is_of_another_server() {
+            of_another_server.get_or_insert_with(|| failure.clone());
+        }
         if queue.acknowledged() > before {
             fruitless = 0;
         }
         // A server may come back while the link goes on; there is nothing to be late for.
         if queue.is_complete() && fruitless >= RETRIES {
-            return Err(failure);
+            return Err(failure.or_earlier(of_another_server));
         }
         let was_complete = queue.is_complete();
         tokio::select! {

@@ -141,6 +141,14 @@ impl Failure {
         self.http.is_some() || self.speaks_no_http2()
     }
 
+    /// This failure of the last attempt, or that of an `earlier` one if it says more: of a server that
+    /// speaks another protocol, some attempts only meet the end of the connection.
+    #[must_use]
+    pub(crate) fn or_earlier(self, earlier: Option<Self>) -> Self {
+        let says_less = self.is_transient() && !self.is_of_another_server();
+        earlier.filter(|_| says_less).unwrap_or(self)
+    }
+
     /// Whether a smaller blob or result would have been taken.
     #[must_use]
     pub fn is_of_size(&self) -> bool {

