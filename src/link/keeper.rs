@@ -57,11 +57,13 @@ impl Keeper {
     }
 
     /// Says that the cache cannot hold what the whole link needs of it. Otherwise a part of the jobs, or
-    /// all, would be compiled in every link, and nothing would say why.
+    /// all, would be compiled in every link, and nothing would say why. What relto may not trim holds
+    /// more.
     pub(super) fn tell_limit(&self, cache: &DiskCache, events: &Events) {
         let used = cache.used_bytes();
         if let Some(limit) = self.limit
             && used > limit
+            && cache::check_trimmable(cache.root()).is_ok()
         {
             let text = format!(
                 "the results of this link take {}, and the disk cache holds {} at most: the next one cannot find all of them",
