@@ -251,7 +251,7 @@ async fn a_blob_larger_than_the_farm_accepts_fails_before_anything_is_sent() {
     };
     let fixture = Fixture::of(profile, &ClientOptions::default()).await;
     let failure = fixture.refused(&[blob("more than ten bytes")]).await;
-    assert_eq!(failure.kind, FailureKind::Rejected);
+    assert_eq!(failure.kind, FailureKind::TooLarge);
     assert_eq!(fixture.count(Method::FindMissingBlobs), 0);
 }
 
