@@ -48,7 +48,10 @@ impl ByteStream for Service {
         let peer = Peer::of(&request);
         let headers = request.metadata().clone();
         let mut messages = request.into_inner();
-        let first = messages.message().await?.unwrap_or_default();
+        let Some(first) = messages.message().await? else {
+            // A link that ends has given it up before anything was sent.
+            return Err(Status::cancelled("nothing was sent"));
+        };
         let name = self.resource(&first.resource_name, true);
         let about = Self::about(&first, &name);
         let entry = self
