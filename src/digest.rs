@@ -25,6 +25,12 @@ pub fn is_hex(text: &str) -> bool {
     text.bytes().all(is_digit)
 }
 
+/// Whether `text` is a whole hash as [`Digest::hex`] gives it.
+#[must_use]
+pub fn is_hash(text: &str) -> bool {
+    text.len() == 64 && is_hex(text)
+}
+
 impl DigestFunction {
     /// The number that REAPI requests carry in `digest_function`.
     #[must_use]

@@ -13,7 +13,7 @@ use fs_err as fs;
 
 use super::CacheError;
 use super::disk::is_shared;
-use crate::digest::is_hex;
+use crate::digest::is_hash;
 use crate::fs::{OwnDir, PRIVATE_UMASK, write_whole_for};
 
 /// <https://bford.info/cachedir/>: backup programs skip such directories.
@@ -144,7 +144,7 @@ fn contents(root: &Path) -> Contents {
 /// Whether a file has the name that relto and Bazel use: the hex of its digest, in a directory of
 /// the first two digits.
 pub(super) fn is_entry(shard: &str, name: &str) -> bool {
-    name.len() == 64 && is_hex(name) && *shard == name[..2]
+    is_hash(name) && *shard == name[..2]
 }
 
 /// Whether a file in `tmp/` is one that relto was writing.

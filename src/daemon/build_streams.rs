@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::state::Daemon;
 use crate::bes::{BesOptions, BuildStream};
-use crate::digest::{DigestFunction, is_hex};
+use crate::digest::{DigestFunction, is_hash};
 use crate::events::{Event, Events};
 use crate::fs::OwnDir;
 use crate::link::Options;
@@ -140,7 +140,7 @@ fn open(
 /// ones. Its name is a digest: whatever `key` is, it is no path.
 fn mark_used(state: &Path, key: &str) -> io::Result<()> {
     let dir = OwnDir::make_below(state, Path::new(USED))?;
-    dir.remove_older(REMEMBERED, |name| name.len() == 64 && is_hex(name))?;
+    dir.remove_older(REMEMBERED, is_hash)?;
     let name = DigestFunction::Sha256.digest(key.as_bytes()).hex();
     dir.open_file(&name, OFlags::CREATE | OFlags::EXCL)?;
     Ok(())

@@ -6,16 +6,16 @@
 //! and to one with a name if only its process has.
 
 use std::fs::TryLockError;
-use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::time::Duration;
 
 use fs_err as fs;
 use rustix::fs::OFlags;
 
 use super::slot_files;
-use crate::digest::{Digest, DigestFunction};
+use crate::digest::{Digest, DigestFunction, is_hash};
 use crate::fs::OwnDir;
 
 /// No compile takes as long: the process that made the file was killed.
@@ -28,6 +28,8 @@ pub struct CompileLocks {
     root: PathBuf,
     below: PathBuf,
     cache: PathBuf,
+    /// Set once stale files are removed.
+    swept: Once,
 }
 
 /// The only compile of an action, until it is dropped.
@@ -63,18 +65,12 @@ impl CompileLocks {
     /// use what one of them compiles.
     #[must_use]
     pub fn of_machine(dir: &Path, cache: &Path) -> Self {
-        let locks = Self {
+        Self {
             root: dir.to_owned(),
             below: slot_files::of_machine().join("compiles"),
             cache: cache.to_owned(),
-        };
-        // Missing where nothing was compiled yet.
-        let _ = locks.remove_stale();
-        locks
-    }
-
-    fn remove_stale(&self) -> io::Result<()> {
-        OwnDir::open_below(&self.root, &self.below)?.remove_older(STALE, is_name)
+            swept: Once::new(),
+        }
     }
 
     /// Takes the lock of the action `key`, if it is free at this moment.
@@ -83,6 +79,10 @@ impl CompileLocks {
         let Ok(dir) = OwnDir::make_below(&self.root, &self.below) else {
             return CompileAttempt::Unknown;
         };
+        // Not for a link that compiles nothing.
+        self.swept.call_once(|| {
+            let _ = dir.remove_older(STALE, is_hash);
+        });
         let name = self.name(key);
         match dir.open_file(&name, OFlags::CREATE) {
             Ok(file) => OtherCompile { dir, name, file }.attempt(),
@@ -95,10 +95,6 @@ impl CompileLocks {
         let text = [key.hash.as_ref(), cache].concat();
         DigestFunction::Sha256.digest(&text).hex()
     }
-}
-
-fn is_name(name: &str) -> bool {
-    name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 impl OtherCompile {
@@ -131,6 +127,8 @@ impl Drop for CompileLock {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     fn locks(dir: &Path, cache: &str) -> CompileLocks {
@@ -155,7 +153,7 @@ mod tests {
         let CompileAttempt::Locked(lock) = one else {
             panic!("{one:?}");
         };
-        assert!(names(dir.path()).iter().all(|name| is_name(name)));
+        assert!(names(dir.path()).iter().all(|name| is_hash(name)));
         let other = locks(dir.path(), "cache").attempt(&key);
         let CompileAttempt::UnderWay(other) = other else {
             panic!("{other:?}");

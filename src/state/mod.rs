@@ -84,37 +84,28 @@ impl State {
     /// The database at `path`. Nothing is read or made before the first use.
     #[must_use]
     pub fn at(path: &Path) -> Self {
-        Self::with(path.to_owned(), Database::Unopened)
+        Self::with(Handle::new(path.to_owned(), Database::Unopened))
     }
 
     /// The same for what shows it to the user: one that cannot be written, on a disk that is full or
     /// read-only, is read as it is.
     #[must_use]
     pub fn to_be_shown(path: &Path) -> Self {
-        let mut state = Self::at(path);
-        let handle = state.inner.get_mut();
-        handle
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .only_shown = true;
-        state
+        Self::with(Handle {
+            only_shown: true,
+            ..Handle::new(path.to_owned(), Database::Unopened)
+        })
     }
 
     /// A database that stores nothing.
     #[must_use]
     pub fn disabled() -> Self {
-        Self::with(PathBuf::new(), Database::Off)
+        Self::with(Handle::new(PathBuf::new(), Database::Off))
     }
 
-    fn with(path: PathBuf, database: Database) -> Self {
-        let inner = Handle {
-            path,
-            database,
-            trouble: None,
-            renewed: false,
-            only_shown: false,
-        };
+    fn with(handle: Handle) -> Self {
         Self {
-            inner: Mutex::new(inner),
+            inner: Mutex::new(handle),
         }
     }
 
@@ -174,6 +165,16 @@ fn in_transaction<T>(
 }
 
 impl Handle {
+    fn new(path: PathBuf, database: Database) -> Self {
+        Self {
+            path,
+            database,
+            trouble: None,
+            renewed: false,
+            only_shown: false,
+        }
+    }
+
     fn connection(&mut self) -> Option<&Connection> {
         if matches!(self.database, Database::Unopened) {
             match file::open(&self.path) {

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::support::daemon::compilers;
 use crate::support::executable;
-use crate::support::fake::fake_clang;
+use crate::support::fake::{fake_clang, wait_for};
 use crate::support::program::generated;
 use crate::support::saved::Saved;
 
@@ -34,11 +34,10 @@ impl LinksUnderMake {
         let go = dir.path().join("go");
         let behaviour = format!(
             "struct timespec from, to; clock_gettime(CLOCK_MONOTONIC, &from);\n\
-             while (access(\"{}\", F_OK)) usleep(5000);\n\
-             object(ET_REL); clock_gettime(CLOCK_MONOTONIC, &to);\n\
+             {}object(ET_REL); clock_gettime(CLOCK_MONOTONIC, &to);\n\
              fprintf(stderr, \"ran from %ld.%09ld to %ld.%09ld\\n\", (long)from.tv_sec, from.tv_nsec, (long)to.tv_sec, to.tv_nsec);\n\
              return 0;",
-            go.display()
+            wait_for(&go)
         );
         let compiler = dir.path().join("clang");
         executable::copy(fake_clang(&behaviour), &compiler);

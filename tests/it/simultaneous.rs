@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::support::daemon::{Daemon, compilers, switch_on, wait_until};
 use crate::support::executable;
-use crate::support::fake::fake_clang;
+use crate::support::fake::{fake_clang, wait_for};
 use crate::support::outcome::Counts;
 use crate::support::program::generated;
 use crate::support::saved::Saved;
@@ -30,9 +30,8 @@ impl TwoLinks {
     fn new(uses_daemon: bool, behaviour: &str) -> Self {
         let dir = TempDir::new().expect("a directory");
         let go = dir.path().join("go");
-        let waits = format!("while (access(\"{}\", F_OK)) usleep(5000);\n", go.display());
         let compiler = dir.path().join("clang");
-        executable::copy(fake_clang(&(waits + behaviour)), &compiler);
+        executable::copy(fake_clang(&(wait_for(&go) + behaviour)), &compiler);
         fs::create_dir(dir.path().join("tmp")).expect("a directory");
         let links = [(), ()].map(|()| {
             let mut saved = Saved::new(&generated(7)).only("main.o");

@@ -80,13 +80,7 @@ fn a_cache_that_demands_a_client_certificate_accepts_ours() {
         return;
     };
     let nginx = Nginx::in_front_of(server, Demand::ClientCertificate);
-    let mut environment = nginx.environment();
-    let (certificate, key) = nginx.client();
-    environment.push((
-        "RELTO_TLS_CLIENT_CERTIFICATE",
-        certificate.display().to_string(),
-    ));
-    environment.push(("RELTO_TLS_CLIENT_KEY", key.display().to_string()));
+    let mut environment = nginx.environment_of_client();
     environment.push(("RELTO_CACHE_SALT", "behind a certificate".to_owned()));
     shared_by_cache(&generated(4), Form::Objects, &environment);
     locked_out(&environment[..2], "the link goes on without the farm");

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::plain;
 use crate::support::backends::{Backends, WORDS};
 use crate::support::daemon::{Daemon, compilers, stderr, switch_on, wait_until};
-use crate::support::fake::fake_clang;
+use crate::support::fake::{fake_clang, wait_for};
 use crate::support::outcome::Counts;
 use crate::support::program::generated;
 use crate::support::repeat::through;
@@ -70,11 +70,7 @@ fn patient_compiler() -> (TempDir, PathBuf) {
     let dir = TempDir::new().expect("a directory");
     fs::create_dir(dir.path().join("tmp")).expect("made");
     let go = dir.path().join("go");
-    let behaviour = format!(
-        "while (access(\"{}\", F_OK)) usleep(5000); object(ET_REL); return 0;",
-        go.display()
-    );
-    let compiler = fake_clang(&behaviour);
+    let compiler = fake_clang(&(wait_for(&go) + "object(ET_REL); return 0;"));
     (dir, compiler)
 }
 

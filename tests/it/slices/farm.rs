@@ -351,13 +351,7 @@ on_kinds!(a_real_cache_gives_results_by_slice_keys => gives_by_slice_key:
 #[test]
 fn a_cache_of_plain_http_gives_results_by_slice_keys() {
     let nginx = Nginx::http_cache(Demand::ClientCertificate);
-    let mut environment = nginx.environment();
-    let (certificate, key) = nginx.client();
-    environment.push((
-        "RELTO_TLS_CLIENT_CERTIFICATE",
-        certificate.display().to_string(),
-    ));
-    environment.push(("RELTO_TLS_CLIENT_KEY", key.display().to_string()));
+    let environment = nginx.environment_of_client();
     let ((before, _kept), (after, _too)) = (base(), edited_unseen());
     run(elsewhere(&before, &environment));
     let found = run(elsewhere(&after, &environment));

@@ -3,7 +3,7 @@
 //! They are ELF programs called `clang`, since relto refuses scripts. They answer the questions
 //! that relto asks a compiler about itself; what they do with a job is up to the test, in C.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
@@ -49,6 +49,14 @@ int main(int count, char **arguments) {
   BEHAVIOUR
 }
 "#;
+
+/// Behaviour of a compiler that waits until there is a `file`.
+pub fn wait_for(file: &Path) -> String {
+    format!(
+        "while (access(\"{}\", F_OK)) usleep(5000);\n",
+        file.display()
+    )
+}
 
 /// A compiler that does `behaviour`, statements of C that end with a `return`, for every job.
 pub fn fake_clang(behaviour: &str) -> PathBuf {

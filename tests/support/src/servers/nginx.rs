@@ -147,6 +147,15 @@ impl Nginx {
         ]
     }
 
+    /// The same with a client's certificate and key.
+    pub fn environment_of_client(&self) -> Vec<(&'static str, String)> {
+        let (certificate, key) = self.client();
+        let certificate = ("RELTO_TLS_CLIENT_CERTIFICATE", certificate);
+        let pair = [certificate, ("RELTO_TLS_CLIENT_KEY", key)];
+        let pair = pair.map(|(name, path)| (name, path.display().to_string()));
+        self.environment().into_iter().chain(pair).collect()
+    }
+
     /// A directory for the test's own files.
     pub fn dir(&self) -> &Path {
         self.dir.path()
